@@ -1,0 +1,46 @@
+# The one set of scripts, used alike by people and CI. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+
+.PHONY: help install up test e2e check bench pin messages
+help:  ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## Make .venv with everything Mundap needs to run
+$(VENV)/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Mundap needs Python 3.11 or newer; run: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+up: $(VENV)/.installed  ## Start everything and serve on http://127.0.0.1:8000 until stopped
+	$(BIN)/mundap up --port $(PORT)
+
+test: $(VENV)/.installed-dev  ## Run all tests that need no browser
+	$(BIN)/python -m pytest -m "not e2e"
+	@echo "Left out: the browser tests. Run them with: make e2e"
+
+e2e: $(VENV)/.installed-dev  ## Run the browser tests (Chromium must be installed)
+	$(BIN)/python -m pytest -m e2e tests/e2e
+
+check: $(VENV)/.installed-dev  ## Format, lint, types and templates
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/djlint --lint --quiet src
+
+bench: $(VENV)/.installed-dev  ## Run the benchmarks; each prints JSON
+	for script in bench/run_*.py; do $(BIN)/python $$script || exit 1; done
+
+pin: $(VENV)/.installed-dev  ## Pin the requirements again, with hashes
+	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make pin" $$name.in -o $$name.txt; done
+
+messages: $(VENV)/.installed  ## Collect and compile the translations (needs gettext's tools)
+	cd src/mundap && ../../$(BIN)/mundap makemessages -l ko --no-obsolete && ../../$(BIN)/mundap compilemessages

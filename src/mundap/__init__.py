@@ -1,0 +1,1 @@
+"""Mundap: answers from documentation, with the passage behind each statement."""
