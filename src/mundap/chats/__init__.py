@@ -1,0 +1,1 @@
+"""Conversations: chats, messages and the turns that answer them."""

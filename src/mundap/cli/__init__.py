@@ -1,0 +1,1 @@
+"""The `mundap` command: one file a command."""

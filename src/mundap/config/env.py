@@ -1,0 +1,86 @@
+"""Strict readers of environment variables: a wrong value is a clear error at start, never a silent default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from mundap.errors import ConfigurationError
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the variable without surrounding white space; an empty one counts as not set."""
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """Return a boolean written as 1/0, true/false, yes/no or on/off."""
+    value = text(name).lower()
+    if not value:
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise ConfigurationError(f"{name}={value!r} is neither true nor false; write 1 or 0.")
+
+
+def integer(name: str, default: int, *, minimum: int = 0) -> int:
+    """Return a whole number of at least `minimum`."""
+    value = text(name)
+    try:
+        number = int(value) if value else default
+    except ValueError:
+        raise ConfigurationError(f"{name}={value!r} is not a whole number.") from None
+    if number < minimum:
+        raise ConfigurationError(f"{name}={number} is too small; it must be at least {minimum}.")
+    return number
+
+
+def words(name: str, default: Iterable[str] = ()) -> list[str]:
+    """Return a list written with commas."""
+    parts = [part.strip() for part in text(name).split(",")]
+    return [part for part in parts if part] or list(default)
+
+
+def choice(name: str, options: tuple[str, ...], *, default: str) -> str:
+    """Return one of `options`."""
+    value = text(name, default)
+    if value not in options:
+        raise ConfigurationError(f"{name}={value!r} is unknown; use one of: {', '.join(options)}.")
+    return value
+
+
+def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
+    """Return an address with one of `schemes`, without a trailing slash."""
+    value = text(name, default)
+    if value and urlsplit(value).scheme not in schemes:
+        raise ConfigurationError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}.")
+    return value.rstrip("/")
+
+
+def database(name: str) -> dict[str, object]:
+    """Return Django's database settings from a `postgresql://user:password@host:port/name?host=…` address.
+
+    Every query parameter goes to libpq as it is (sslmode, host for a socket's folder, …).
+    """
+    parts = urlsplit(url(name, schemes=("postgresql", "postgres"), default="postgresql:///mundap"))
+    options: dict[str, object] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    host = options.pop("host", parts.hostname or "")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "mundap",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(_port(parts, name) or options.pop("port", "")),
+        "OPTIONS": options,
+    }
+
+
+def _port(parts: SplitResult, name: str) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        raise ConfigurationError(f"{name} has a port that is not a number.") from None

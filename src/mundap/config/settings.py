@@ -1,0 +1,246 @@
+"""Django's settings, and the only place that reads the environment.
+
+`docs/configuration.md` describes each variable. Where no database, Redis or embedding endpoint is named, the `mundap`
+command starts embedded ones and puts their addresses into the environment before this module is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.utils.translation import gettext_lazy as _
+
+from mundap.config import env
+from mundap.errors import ConfigurationError
+
+SOURCE = Path(__file__).resolve().parent.parent
+
+# --- where and how it runs
+MUNDAP_ENV = env.choice("MUNDAP_ENV", ("development", "production"), default="development")
+IS_PRODUCTION = MUNDAP_ENV == "production"
+DEBUG = False
+SECRET_KEY = env.text("SECRET_KEY")
+TOKEN_KEY = env.text("MUNDAP_TOKEN_KEY", SECRET_KEY)
+CACHE_KEY = env.text("MUNDAP_CACHE_KEY", SECRET_KEY)
+if not SECRET_KEY:
+    raise ConfigurationError(
+        "SECRET_KEY is not set. Run Mundap through the `mundap` command, which keeps one under MUNDAP_HOME, "
+        "or set it to a long random text."
+    )
+ALLOWED_HOSTS = env.words("MUNDAP_ALLOWED_HOSTS", [] if IS_PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("MUNDAP_TRUSTED_ORIGINS")
+
+# --- parts
+DATABASES = {
+    "default": env.database("DATABASE_URL")
+    | {
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+    }
+}
+# A pool of psycopg's own: request threads come and go under ASGI, and PostgreSQL allows 100 connections in all.
+DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
+    "pool": {"min_size": 1, "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2), "timeout": 10}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"), default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "mundap1",
+        "OPTIONS": {
+            # JSON, never pickle: whoever can write the cache would run code here.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": 0.2,
+            "SOCKET_TIMEOUT": 0.2,
+            "IGNORE_EXCEPTIONS": True,
+            "LOG_IGNORED_EXCEPTIONS": True,
+        },
+    }
+}
+EMBEDDING_BASE_URL = env.url("MUNDAP_EMBEDDING_BASE_URL", schemes=("http", "https"))
+EMBEDDING_API_KEY = env.text("MUNDAP_EMBEDDING_API_KEY")
+EMBEDDING_MODEL = env.text("MUNDAP_EMBEDDING_MODEL")
+CHAT_BASE_URL = env.url("OPENAI_BASE_URL", schemes=("http", "https"))
+CHAT_API_KEY = env.text("OPENAI_API_KEY")
+CHAT_MODEL = env.text("MUNDAP_CHAT_MODEL")
+CHAT_CONTEXT_TOKENS = env.integer("MUNDAP_CHAT_CONTEXT_TOKENS", 8000, minimum=1000)
+
+# --- limits
+QUESTION_MAX_BYTES = 16 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+TURNS_PER_USER = env.integer("MUNDAP_TURNS_PER_USER", 3, minimum=1)
+TURNS_PER_PROCESS = env.integer("MUNDAP_TURNS_PER_PROCESS", 64, minimum=1)
+TURN_SECONDS = env.integer("MUNDAP_TURN_SECONDS", 300, minimum=5)
+MODEL_SILENCE_SECONDS = env.integer("MUNDAP_MODEL_SILENCE_SECONDS", 60, minimum=1)
+ANSWER_MAX_CHARACTERS = env.integer("MUNDAP_ANSWER_MAX_CHARACTERS", 32_000, minimum=1000)
+
+# --- apps
+INSTALLED_APPS = [
+    "mundap.web",
+    "mundap.accounts",
+    "mundap.library",
+    "mundap.retrieval",
+    "mundap.chats",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.headless",
+    "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "mundap.config.urls"
+ASGI_APPLICATION = "mundap.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- people
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+SIGNUP_IS_OPEN = env.flag("MUNDAP_OPEN_SIGNUP", default=not IS_PRODUCTION)
+ACCOUNT_ADAPTER = "mundap.accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_PREVENT_ENUMERATION = True
+HEADLESS_CLIENTS = ("app", "browser")
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+# Sessions live in the database: a cache must not keep a logged-out one alive.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+
+# --- mail
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", default=True)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Mundap <mundap@localhost>")
+HAS_MAIL = bool(EMAIL_HOST)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if HAS_MAIL else 'console'}.EmailBackend"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HAS_MAIL else "optional"
+
+# --- API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "mundap.accounts.authentication.BearerTokenAuthentication",
+        "mundap.accounts.authentication.SessionTokenAuthentication",
+        "mundap.accounts.authentication.CookieAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["mundap.config.throttles.UserThrottle", "mundap.config.throttles.AddressThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "user": env.text("MUNDAP_THROTTLE_USER", "600/min"),
+        "address": env.text("MUNDAP_THROTTLE_ADDRESS", "120/min"),
+        "turns": env.text("MUNDAP_THROTTLE_TURNS", "30/min"),
+    },
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "mundap.config.exceptions.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+# How many proxies in front may be believed about the client's address (X-Forwarded-For).
+TRUSTED_PROXIES = env.integer("MUNDAP_TRUSTED_PROXIES", 0)
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Mundap",
+    "DESCRIPTION": "Ask official documentation and your own references; every statement is cited.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- pages
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [SOURCE / "web" / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+# Served from where they lie: there is no build step, and nothing to collect on a first run.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+        "manifest-src": ["'self'"],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if IS_PRODUCTION:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+    SECURE_SSL_REDIRECT = env.flag("MUNDAP_SSL_REDIRECT", default=True)
+    SECURE_HSTS_SECONDS = env.integer("MUNDAP_HSTS_SECONDS", 3600)
+
+# --- background work
+CELERY = {
+    "broker_url": REDIS_URL.replace("unix://", "redis+socket://") if REDIS_URL.startswith("unix") else REDIS_URL,
+    "broker_connection_retry_on_startup": True,
+    "broker_transport_options": {"visibility_timeout": 3600, "global_keyprefix": "mundap1:celery:"},
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "worker_prefetch_multiplier": 1,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("MUNDAP_LOG_LEVEL", "WARNING")},
+}

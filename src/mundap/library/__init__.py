@@ -1,0 +1,1 @@
+"""The shelf: collections of documents, read, cut into passages and kept current."""

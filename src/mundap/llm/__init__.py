@@ -1,0 +1,1 @@
+"""The OpenAI protocol: the chat model and the words sent to it."""

@@ -1,0 +1,1 @@
+"""What all pages share: base templates, static files, translations, health and error pages."""
