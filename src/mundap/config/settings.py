@@ -6,6 +6,7 @@ command starts embedded ones and puts their addresses into the environment befor
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
@@ -227,7 +228,8 @@ if IS_PRODUCTION:
 
 # --- background work
 CELERY = {
-    "broker_url": REDIS_URL.replace("unix://", "redis+socket://") if REDIS_URL.startswith("unix") else REDIS_URL,
+    # kombu writes a socket's address in its own way
+    "broker_url": re.sub(r"^unix://([^?]*).*", r"redis+socket://\1", REDIS_URL),
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {"visibility_timeout": 3600, "global_keyprefix": "mundap1:celery:"},
     "task_ignore_result": True,
