@@ -1,0 +1,61 @@
+"""The cast of the tests: alice owns things, bob is a stranger; and the parts they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from mundap.accounts.models import User
+from tests.scripted_model import ScriptedModel
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def _model_server() -> Iterator[ScriptedModel]:
+    with ScriptedModel() as server:
+        yield server
+
+
+@pytest.fixture
+def model(_model_server: ScriptedModel, settings) -> Iterator[ScriptedModel]:
+    """The scripted model, set up as the chat model."""
+    _model_server.reset()
+    settings.CHAT_BASE_URL = _model_server.url
+    settings.CHAT_API_KEY = "test"
+    settings.CHAT_MODEL = "scripted"
+    yield _model_server
+    _model_server.reset()
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def alice(db) -> User:
+    return User.objects.create_user("alice@example.org", PASSWORD)
+
+
+@pytest.fixture
+def bob(db) -> User:
+    return User.objects.create_user("bob@example.org", PASSWORD)
+
+
+@pytest.fixture
+def alice_client(alice: User) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def bob_client(bob: User) -> Client:
+    client = Client()
+    client.force_login(bob)
+    return client

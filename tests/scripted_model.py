@@ -1,0 +1,206 @@
+"""A model server whose every answer a test writes down; it speaks OpenAI's protocol over a real socket.
+
+with ScriptedModel() as model:
+    model.say("Set CACHES [1].")                   # the next answer; later ones repeat the last
+    model.say("one two three", hold_after=1)       # stops after the first token until model.release()
+    model.say("one two three", cut_after=2)        # the connection breaks after two tokens
+    model.fail(429, "slow down")                   # an error as OpenAI writes it
+    model.rubbish()                                # 200 with something that is not an answer
+    model.requests[-1]["messages"]                 # what was asked
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import re
+import socket
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+DIMENSIONS = 64
+
+
+@dataclass
+class Reply:
+    """One scripted answer; `hold_after` and `cut_after` count tokens."""
+
+    tokens: list[str] = field(default_factory=list)
+    status: int = 200
+    message: str = ""
+    is_rubbish: bool = False
+    hold_after: int | None = None
+    cut_after: int | None = None
+
+
+def embed(text: str) -> list[float]:
+    """Return a unit vector that is the same for the same text and close for texts that share words."""
+    vector = [0.0] * DIMENSIONS
+    for word in re.findall(r"\w+", text.lower()) or [text]:
+        number = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
+        vector[(number >> 1) % DIMENSIONS] += 1 if number & 1 else -1
+    length = math.sqrt(sum(x * x for x in vector)) or 1.0
+    return [x / length for x in vector]
+
+
+class ScriptedModel:
+    """The server, in a thread of its own; `url` is its base address."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.embedded: list[str] = []
+        self._replies: deque[Reply] = deque()
+        self._gate = threading.Event()
+        routes = [
+            Route("/v1/models", self._models),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+        )
+        self._server = uvicorn.Server(config)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self.reset()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    # --- what a test says
+    def reset(self) -> None:
+        """Forget requests and scripted answers."""
+        self._gate.set()
+        self._gate = threading.Event()
+        self.requests.clear()
+        self.embedded.clear()
+        self._replies.clear()
+
+    def say(
+        self, text: str, *, hold_after: int | None = None, cut_after: int | None = None
+    ) -> None:
+        """Add an answer; its tokens are words with the white space before them."""
+        tokens = re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        self._replies.append(Reply(tokens=tokens, hold_after=hold_after, cut_after=cut_after))
+
+    def fail(self, status: int, message: str = "scripted failure") -> None:
+        """Add an error."""
+        self._replies.append(Reply(status=status, message=message))
+
+    def rubbish(self) -> None:
+        """Add something that is not an answer at all."""
+        self._replies.append(Reply(is_rubbish=True))
+
+    def release(self) -> None:
+        """Let every held answer go on."""
+        self._gate.set()
+
+    # --- what it answers
+    def _next_reply(self) -> Reply:
+        if not self._replies:
+            return Reply(tokens=["An", " answer."])
+        return self._replies.popleft() if len(self._replies) > 1 else self._replies[0]
+
+    async def _models(self, request: Request) -> Response:
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "test"}
+            for name in ("scripted", "embedder")
+        ]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def _chat(self, request: Request) -> Response:
+        body = await request.json()
+        self.requests.append(body)
+        reply = self._next_reply()
+        if reply.is_rubbish:
+            return PlainTextResponse("<html>It works!</html>", media_type="text/html")
+        if reply.status != 200:
+            error = {"error": {"message": reply.message, "type": "scripted", "code": None}}
+            return JSONResponse(error, status_code=reply.status)
+        usage = {
+            "prompt_tokens": 10,
+            "completion_tokens": len(reply.tokens),
+            "total_tokens": 10 + len(reply.tokens),
+        }
+        shared = {"id": "chatcmpl-test", "created": 0, "model": body["model"]}
+        if body.get("stream"):
+            return StreamingResponse(
+                self._stream(reply, shared, usage), media_type="text/event-stream"
+            )
+        await self._hold(reply, len(reply.tokens))
+        message = {"role": "assistant", "content": "".join(reply.tokens)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return JSONResponse(
+            {**shared, "object": "chat.completion", "choices": [choice], "usage": usage}
+        )
+
+    async def _hold(self, reply: Reply, sent: int) -> None:
+        gate = self._gate
+        while reply.hold_after is not None and sent >= reply.hold_after and not gate.is_set():
+            await asyncio.sleep(0.005)
+
+    async def _stream(
+        self, reply: Reply, shared: dict[str, Any], usage: dict[str, int]
+    ) -> AsyncIterator[str]:
+        def event(delta: dict[str, str], finish: str | None = None) -> str:
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            return (
+                "data: "
+                + json.dumps({**shared, "object": "chat.completion.chunk", "choices": [choice]})
+                + "\n\n"
+            )
+
+        yield event({"role": "assistant", "content": ""})
+        for sent, token in enumerate(reply.tokens):
+            await self._hold(reply, sent)
+            if reply.cut_after is not None and sent >= reply.cut_after:
+                raise ConnectionAbortedError("scripted cut")
+            yield event({"content": token})
+        await self._hold(reply, len(reply.tokens))
+        yield event({}, "stop")
+        yield (
+            "data: "
+            + json.dumps(
+                {**shared, "object": "chat.completion.chunk", "choices": [], "usage": usage}
+            )
+            + "\n\n"
+        )
+        yield "data: [DONE]\n\n"
+
+    async def _embeddings(self, request: Request) -> Response:
+        body = await request.json()
+        inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        self.embedded.extend(inputs)
+        data = [
+            {"object": "embedding", "index": i, "embedding": embed(text)}
+            for i, text in enumerate(inputs)
+        ]
+        usage = {"prompt_tokens": len(inputs), "total_tokens": len(inputs)}
+        return JSONResponse(
+            {"object": "list", "model": body["model"], "data": data, "usage": usage}
+        )
