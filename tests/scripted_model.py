@@ -45,7 +45,7 @@ class Reply:
 
 
 def embed(text: str) -> list[float]:
-    """Return a unit vector that is the same for the same text and close for texts that share words."""
+    """Return a unit vector, the same for the same text and close for texts that share words."""
     vector = [0.0] * DIMENSIONS
     for word in re.findall(r"\w+", text.lower()) or [text]:
         number = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
@@ -160,9 +160,8 @@ class ScriptedModel:
         )
 
     async def _hold(self, reply: Reply, sent: int) -> None:
-        gate = self._gate
-        while reply.hold_after is not None and sent >= reply.hold_after and not gate.is_set():
-            await asyncio.sleep(0.005)
+        if reply.hold_after is not None and sent >= reply.hold_after:
+            await asyncio.to_thread(self._gate.wait)
 
     async def _stream(
         self, reply: Reply, shared: dict[str, Any], usage: dict[str, int]

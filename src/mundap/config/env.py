@@ -56,7 +56,9 @@ def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
     """Return an address with one of `schemes`, without a trailing slash."""
     value = text(name, default)
     if value and urlsplit(value).scheme not in schemes:
-        raise ConfigurationError(f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}.")
+        raise ConfigurationError(
+            f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}."
+        )
     return value.rstrip("/")
 
 

@@ -28,7 +28,9 @@ if not SECRET_KEY:
         "SECRET_KEY is not set. Run Mundap through the `mundap` command, which keeps one under MUNDAP_HOME, "
         "or set it to a long random text."
     )
-ALLOWED_HOSTS = env.words("MUNDAP_ALLOWED_HOSTS", [] if IS_PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.words(
+    "MUNDAP_ALLOWED_HOSTS", [] if IS_PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
+)
 CSRF_TRUSTED_ORIGINS = env.words("MUNDAP_TRUSTED_ORIGINS")
 
 # --- parts
@@ -41,10 +43,16 @@ DATABASES = {
 }
 # A pool of psycopg's own: request threads come and go under ASGI, and PostgreSQL allows 100 connections in all.
 DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
-    "pool": {"min_size": 1, "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2), "timeout": 10}
+    "pool": {
+        "min_size": 1,
+        "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2),
+        "timeout": 10,
+    }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"), default="redis://127.0.0.1:6379/0")
+REDIS_URL = env.url(
+    "REDIS_URL", schemes=("redis", "rediss", "unix"), default="redis://127.0.0.1:6379/0"
+)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -135,7 +143,11 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
 ]
 SIGNUP_IS_OPEN = env.flag("MUNDAP_OPEN_SIGNUP", default=not IS_PRODUCTION)
 ACCOUNT_ADAPTER = "mundap.accounts.adapter.AccountAdapter"
@@ -172,7 +184,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["mundap.config.throttles.UserThrottle", "mundap.config.throttles.AddressThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "mundap.config.throttles.UserThrottle",
+        "mundap.config.throttles.AddressThrottle",
+    ],
     "DEFAULT_THROTTLE_RATES": {
         "user": env.text("MUNDAP_THROTTLE_USER", "600/min"),
         "address": env.text("MUNDAP_THROTTLE_ADDRESS", "120/min"),

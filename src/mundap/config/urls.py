@@ -12,7 +12,11 @@ urlpatterns = [
     path("api/v1/", include("mundap.library.urls")),
     path("api/v1/", include("mundap.chats.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[AllowAny]), name="docs"),
+    path(
+        "api/docs/",
+        SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[AllowAny]),
+        name="docs",
+    ),
     path("_allauth/", include("allauth.headless.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
