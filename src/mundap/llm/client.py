@@ -1,0 +1,137 @@
+"""The chat model, over OpenAI's protocol; every failure of an endpoint becomes a ModelError here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+from weakref import WeakKeyDictionary
+
+import httpx2
+import openai
+from django.conf import settings
+from django.utils.translation import gettext as _
+from openai import AsyncOpenAI
+
+from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
+
+
+class ChatMessage(TypedDict):
+    """One message as the protocol has it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the endpoint counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+# A client belongs to the event loop that it was made on; the address is part of the key.
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], AsyncOpenAI]] = (
+    WeakKeyDictionary()
+)
+
+
+def has_model() -> bool:
+    """Whether a chat model is configured; without one, answers are quotations."""
+    return bool(settings.CHAT_BASE_URL and settings.CHAT_MODEL)
+
+
+def _client() -> AsyncOpenAI:
+    clients = _clients.setdefault(asyncio.get_running_loop(), {})
+    key = (settings.CHAT_BASE_URL, settings.CHAT_API_KEY)
+    if key not in clients:
+        silence = settings.MODEL_SILENCE_SECONDS
+        clients[key] = AsyncOpenAI(
+            base_url=settings.CHAT_BASE_URL,
+            api_key=settings.CHAT_API_KEY or "none",  # the SDK insists; local servers ignore it
+            timeout=httpx2.Timeout(silence, connect=10),
+            max_retries=1,
+        )
+    return clients[key]
+
+
+@contextmanager
+def _endpoint_errors() -> Iterator[None]:
+    """Turn the SDK's and the network's errors into ours; the endpoint's own words stay out of answers."""
+    try:
+        yield
+    except (openai.APITimeoutError, httpx2.TimeoutException) as exc:
+        raise ModelTimeout(_("The language model was silent for too long. Try again.")) from exc
+    except (openai.APIConnectionError, httpx2.ConnectError) as exc:
+        raise ModelUnavailable(
+            _("The language model cannot be reached. Try again, or tell the operator.")
+        ) from exc
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
+        raise ModelError(
+            _("The language model refused our key. The operator must check OPENAI_API_KEY.")
+        ) from exc
+    except openai.RateLimitError as exc:
+        raise ModelUnavailable(
+            _("The language model is busy or its quota is used up. Try again later.")
+        ) from exc
+    except openai.NotFoundError as exc:
+        raise ModelError(
+            _("The endpoint does not know this model. The operator must check MUNDAP_CHAT_MODEL.")
+        ) from exc
+    except httpx2.HTTPError as exc:
+        raise ModelError(_("The language model stopped in the middle. Try again.")) from exc
+    except (openai.OpenAIError, ValueError, AttributeError, TypeError) as exc:
+        # The SDK trusts the endpoint's shape: rubbish comes out as any of these.
+        raise ModelError(
+            _("The language model sent something that cannot be understood. Try again.")
+        ) from exc
+
+
+async def stream_chat(
+    messages: Sequence[ChatMessage], *, max_tokens: int | None = None
+) -> AsyncIterator[str | Usage]:
+    """Yield the model's text as it comes, and a Usage if the endpoint counts.
+
+    Raises ModelUnavailable, ModelTimeout or ModelError; what was yielded before stays valid. An answer that ends
+    without a finish reason was cut off and raises, so that half an answer never passes for a whole one.
+    """
+    is_finished = False
+    with _endpoint_errors():
+        stream = await _client().chat.completions.create(
+            model=settings.CHAT_MODEL,
+            messages=list(messages),  # type: ignore[arg-type]
+            stream=True,
+            stream_options={"include_usage": True},
+            **_limit(max_tokens),
+        )
+        async with stream:
+            async for chunk in stream:
+                if chunk.usage:
+                    yield Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+                for choice in chunk.choices:
+                    is_finished = is_finished or choice.finish_reason is not None
+                    if choice.delta.content:
+                        yield choice.delta.content
+    if not is_finished:
+        raise ModelError(_("The language model stopped in the middle. Try again."))
+
+
+async def complete(
+    messages: Sequence[ChatMessage], *, timeout_seconds: float, max_tokens: int | None = None
+) -> str:
+    """Return the model's whole reply, stripped. Raises as `stream_chat` does."""
+    with _endpoint_errors():
+        reply = await _client().chat.completions.create(
+            model=settings.CHAT_MODEL,
+            messages=list(messages),  # type: ignore[arg-type]
+            timeout=timeout_seconds,
+            **_limit(max_tokens),
+        )
+        return (reply.choices[0].message.content or "").strip()
+
+
+def _limit(max_tokens: int | None) -> dict[str, Any]:
+    return {} if max_tokens is None else {"max_tokens": max_tokens}
