@@ -1,0 +1,178 @@
+"""From a question and its history to a cited answer. No HTTP, and nothing is written.
+
+The steps: queries (rewriting) → search → evidence → the model's answer, or quotations → citations checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from mundap.answers import citations, evidence, quoting
+from mundap.answers.events import (
+    Answered,
+    AnswerEvent,
+    HistoryMessage,
+    Retrieved,
+    TextDelta,
+)
+from mundap.answers.evidence import Evidence
+from mundap.answers.language import NAMES, Language, language_of
+from mundap.answers.rewriting import HISTORY_CHARACTERS, HISTORY_MESSAGES, queries_for
+from mundap.config.threads import in_database_thread
+from mundap.errors import ModelError
+from mundap.library.models import OFFICIAL_DOCS, Collection
+from mundap.llm import client
+from mundap.llm.client import ChatMessage, Usage
+from mundap.llm.prompts import prompt
+from mundap.retrieval.search import SearchResult, search
+
+PASSAGES = 8  # found passages that an answer may use
+PASSAGE_SHARE = 0.6  # of the model's context; the rest is for history, rules and the answer
+NOT_IN_DOCUMENTS = "NOT_IN_DOCUMENTS"
+TITLE_CHARACTERS = 60
+TITLE_TIMEOUT_SECONDS = 10.0
+
+
+async def answer(
+    question: str, *, collection: Collection, history: Sequence[HistoryMessage] = ()
+) -> AsyncIterator[AnswerEvent]:
+    """Yield Retrieved, then TextDelta as the text comes, then Answered.
+
+    Raises ModelError (or a subclass) when the chat model fails, also after some deltas.
+    """
+    language = language_of(question)
+    if problem := await in_database_thread(_unreadable, collection, language):
+        yield Retrieved((question,), ())
+        yield TextDelta(problem)
+        yield Answered(problem, (), is_answered=False, language=language)
+        return
+    queries = await queries_for(question, collection=collection, history=history)
+    result = await in_database_thread(search, collection, list(queries), limit=PASSAGES)
+    yield Retrieved(queries, tuple(result.passages))
+    given, is_supported = await in_database_thread(_evidence, collection, result)
+    if not is_supported:
+        text, cited = quoting.refuse(given, language=language)
+        yield TextDelta(text)
+        yield Answered(text, cited, is_answered=False, language=language)
+    elif client.has_model():
+        async for event in _from_model(question, collection, history, given, language):
+            yield event
+    else:
+        text, cited = await in_database_thread(
+            quoting.quote, " ".join(dict.fromkeys(queries)), given, language=language
+        )
+        yield TextDelta(text)
+        yield Answered(text, cited, is_answered=True, language=language)
+
+
+async def write_title(question: str) -> str:
+    """Return a short title for a conversation that begins with `question`; the model's, or the question cut short."""
+    if client.has_model():
+        try:
+            title = await client.complete(
+                [{"role": "user", "content": prompt("title", question=question[:2000])}],
+                timeout_seconds=TITLE_TIMEOUT_SECONDS,
+                max_tokens=60,
+            )
+        except ModelError:
+            title = ""
+        title = " ".join(title.strip().strip("\"'“”").split())
+        if title:
+            return title[:TITLE_CHARACTERS]
+    return shorten(question)
+
+
+def shorten(question: str) -> str:
+    """Return the question on one line, cut at a word to a title's length."""
+    line = " ".join(question.split())
+    if len(line) <= TITLE_CHARACTERS:
+        return line
+    cut = line[: TITLE_CHARACTERS - 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut) + "…"
+
+
+def _unreadable(collection: Collection, language: Language) -> str:
+    """Return why nothing can be answered from this collection yet, or an empty text."""
+    collection.refresh_from_db(fields=["state", "error"])
+    if collection.passages.exists():
+        return ""
+    with override(language):
+        match collection.state:
+            case Collection.State.INGESTING:
+                return _("“%(title)s” is still being read. Ask again in a moment.") % {
+                    "title": collection.title
+                }
+            case Collection.State.FAILED:
+                return _("“%(title)s” could not be read: %(error)s") % {
+                    "title": collection.title,
+                    "error": collection.error,
+                }
+        return _("“%(title)s” is empty: there is nothing in it to answer from.") % {
+            "title": collection.title
+        }
+
+
+def _evidence(collection: Collection, result: SearchResult) -> tuple[list[Evidence], bool]:
+    """Return what the answer may use, and whether it can be expected to answer.
+
+    A reference that fits the budget goes to the model whole; then the model judges whether it answers.
+    """
+    has_model = client.has_model()
+    budget = int(settings.CHAT_CONTEXT_TOKENS * PASSAGE_SHARE)
+    if has_model and collection.category != OFFICIAL_DOCS:
+        everything = evidence.whole(collection, budget_tokens=budget)
+        if everything is not None:
+            return everything, True
+    found = evidence.gather(result.passages, budget_tokens=budget, is_widened=has_model)
+    return found, result.is_supported and bool(found)
+
+
+async def _from_model(
+    question: str,
+    collection: Collection,
+    history: Sequence[HistoryMessage],
+    given: Sequence[Evidence],
+    language: Language,
+) -> AsyncIterator[AnswerEvent]:
+    messages = _messages(question, collection, history, given, language)
+    text, usage, shown = "", {}, 0
+    async for piece in client.stream_chat(messages):
+        if isinstance(piece, Usage):
+            usage = {"prompt": piece.prompt_tokens, "completion": piece.completion_tokens}
+            continue
+        text += piece
+        # Nothing is shown while the reply may still turn out to be the refusal.
+        if not NOT_IN_DOCUMENTS.startswith(text.strip()[: len(NOT_IN_DOCUMENTS)]):
+            yield TextDelta(text[shown:])
+            shown = len(text)
+    if not text.strip():
+        raise ModelError(_("The language model sent an empty answer. Try again."))
+    if not shown:
+        text, cited = quoting.refuse(given, language=language)
+        yield TextDelta(text)
+        yield Answered(text, cited, is_answered=False, language=language, usage=usage)
+        return
+    text, cited = citations.check(text, given)
+    yield Answered(text, cited, is_answered=True, language=language, usage=usage)
+
+
+def _messages(
+    question: str,
+    collection: Collection,
+    history: Sequence[HistoryMessage],
+    given: Sequence[Evidence],
+    language: Language,
+) -> list[ChatMessage]:
+    passages = "\n\n".join(
+        f"[{one.number}] {' › '.join((one.document, *one.headings))}\n{one.text}" for one in given
+    )
+    rules = prompt("answer", title=collection.title, language=NAMES[language], passages=passages)
+    earlier: list[ChatMessage] = [
+        {"role": message.role, "content": message.text[:HISTORY_CHARACTERS]}
+        for message in history[-HISTORY_MESSAGES:]
+    ]
+    return [{"role": "system", "content": rules}, *earlier, {"role": "user", "content": question}]

@@ -1,0 +1,103 @@
+"""Markers in an answer and what stands behind them: checked against the passages, removed where they point to nothing.
+
+Whether a passage supports a statement is judged by the words they share: names count double, and a statement in
+Korean over an English passage is judged by its names alone, or not at all where it has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mundap.answers.events import Citation
+from mundap.answers.evidence import Evidence, Part
+from mundap.answers.language import language_of
+from mundap.answers.markup import MARKER, outside_code, statements, units
+from mundap.retrieval.lexical import QUESTION_WORDS, analyse
+
+SUPPORTED_SHARE = 0.5
+QUOTE_CHARACTERS = 300
+_NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
+
+
+def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation, ...]]:
+    """Return the text with only markers that point to something, and a citation for each number in it."""
+    by_number = {one.number: one for one in evidence}
+    clean = outside_code(text, lambda prose: MARKER.sub(lambda m: _known(m, by_number), prose))
+    clean = re.sub(r"[ \t]+(?=[.,;:!?]?$)", "", clean, flags=re.MULTILINE)
+    cited: dict[int, list[str]] = {}
+    for statement in statements(clean):
+        for number in _numbers(statement):
+            cited.setdefault(number, []).append(MARKER.sub("", statement).strip())
+    citations = [_cite(by_number[number], said) for number, said in sorted(cited.items())]
+    return clean.strip(), tuple(citations)
+
+
+def quote_citation(one: Evidence, part: Part, quote: str) -> Citation:
+    """Return the citation of words that stand in the passage as they are."""
+    return _citation(one, part, quote, supported=True)
+
+
+def is_supported(statement: str, passage: str) -> bool | None:
+    """Return whether the passage's words carry the statement; None where words cannot tell."""
+    is_translated = language_of(statement) != language_of(passage)
+    weights: dict[str, int] = {}
+    for term in analyse(statement):
+        is_name = bool(_NAME.search(term.surface))
+        if term.surface.lower() in QUESTION_WORDS or (is_translated and not is_name):
+            continue
+        weights[term.text] = 2 if is_name else 1
+    if not weights:
+        return None
+    there = {term.text for term in analyse(passage)}
+    return sum(w for text, w in weights.items() if text in there) >= SUPPORTED_SHARE * sum(
+        weights.values()
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(n) for match in MARKER.finditer(text) for n in match.group(1).split(",")]
+
+
+def _known(match: re.Match[str], by_number: dict[int, Evidence]) -> str:
+    return "".join(f"[{n}]" for n in map(int, match.group(1).split(",")) if n in by_number)
+
+
+def _cite(one: Evidence, said: Sequence[str]) -> Citation:
+    verdicts = [is_supported(statement, one.text) for statement in said]
+    supported = False if False in verdicts else (True if True in verdicts else None)
+    part, quote = _best_quote(one, " ".join(said))
+    return _citation(one, part, quote, supported=supported)
+
+
+def _best_quote(one: Evidence, statement: str) -> tuple[Part, str]:
+    """Return the unit of the evidence that shares most terms with the statement, for its length."""
+    wanted = {term.text for term in analyse(statement)}
+    scored = [
+        (len(wanted & {term.text for term in analyse(unit.text)}), -len(unit.text), part, unit.text)
+        for part in one.parts
+        for unit in units(part.text)
+    ]
+    if not scored:
+        return one.parts[0], one.parts[0].text[:QUOTE_CHARACTERS]
+    *_, part, quote = max(scored, key=lambda entry: entry[:2])
+    return part, quote[:QUOTE_CHARACTERS]
+
+
+def _citation(one: Evidence, part: Part, quote: str, *, supported: bool | None) -> Citation:
+    offset = part.text.find(quote)
+    is_exact = offset >= 0 and part.end - part.start == len(part.text)
+    start = part.start + offset if is_exact else part.start
+    return Citation(
+        number=one.number,
+        passage=part.passage,
+        document=one.document,
+        path=one.path,
+        headings=one.headings,
+        url=one.url,
+        quote=quote,
+        supported=supported,
+        start=start,
+        end=start + len(quote) if is_exact else part.end,
+        content_hash=part.content_hash,
+    )

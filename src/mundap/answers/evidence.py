@@ -1,0 +1,147 @@
+"""The numbered passages that an answer may use: widened to their neighbours, within a budget of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q
+
+from mundap.library.models import Collection, Document, Passage
+from mundap.retrieval.search import ScoredPassage
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A passage's text; `start` and `end` are characters of its document."""
+
+    passage: UUID
+    text: str
+    start: int
+    end: int
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numbered entry: a passage that was found, with its neighbours of the same section in reading order."""
+
+    number: int
+    document: str
+    path: str
+    headings: tuple[str, ...]
+    url: str
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """Return all parts as one text."""
+        return "\n\n".join(part.text for part in self.parts)
+
+
+def count_tokens(text: str) -> int:
+    """Return about how many tokens a model sees; on the high side for code and for Korean."""
+    return len(text.encode()) // 3 + 1
+
+
+def gather(
+    found: Sequence[ScoredPassage], *, budget_tokens: int, is_widened: bool
+) -> list[Evidence]:
+    """Return the found passages as numbered evidence, best first; what does not fit the budget is left out.
+
+    Passages that follow each other in one section become one entry, so that nothing is sent or cited twice.
+    """
+    rows = _load(found, with_neighbours=is_widened)
+    by_place = {(row.document_id, row.position): row for row in rows}
+    by_id = {row.id: row for row in rows}
+    core = {one.passage for one in found}
+    used: set[UUID] = set()
+    evidence: list[Evidence] = []
+    for one in found:
+        row = by_id.get(one.passage)
+        if row is None or row.id in used:  # deleted since the search, or part of an earlier entry
+            continue
+        run = _run(row, by_place, core=core, is_widened=is_widened)
+        run = [part for part in run if part.id not in used]
+        cost = sum(count_tokens(part.text) for part in run)
+        if cost > budget_tokens:
+            run, cost = [row], count_tokens(row.text)
+        if cost > budget_tokens:
+            continue
+        budget_tokens -= cost
+        used.update(part.id for part in run)
+        evidence.append(
+            Evidence(
+                number=len(evidence) + 1,
+                document=one.title,
+                path=one.path,
+                headings=one.headings,
+                url=one.url,
+                parts=tuple(_part(part) for part in run),
+            )
+        )
+    return evidence
+
+
+def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | None:
+    """Return all of a reference in reading order, or None where it does not fit the budget."""
+    documents = Document.objects.filter(collection=collection)
+    size_bytes = 0
+    for text in documents.values_list("text", flat=True).iterator(chunk_size=20):
+        size_bytes += len(text.encode())
+        if size_bytes // 3 > budget_tokens:
+            return None
+    rows = (
+        Passage.objects.filter(collection=collection)
+        .select_related("document")
+        .defer("lexical", "document__text")
+        .order_by("document__path", "position")
+    )
+    return [
+        Evidence(
+            number=number,
+            document=row.document.title,
+            path=row.document.path,
+            headings=tuple(row.headings),
+            url=f"{row.document.url}#{row.anchor}" if row.anchor else row.document.url,
+            parts=(_part(row),),
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+def _load(found: Sequence[ScoredPassage], *, with_neighbours: bool) -> list[Passage]:
+    rows = Passage.objects.defer("lexical")
+    core = list(rows.filter(id__in=[one.passage for one in found]))
+    if not with_neighbours or not core:
+        return core
+    places = Q()
+    for row in core:
+        places |= Q(document=row.document_id, position__in=[row.position - 1, row.position + 1])
+    return core + list(rows.filter(places).exclude(id__in=[row.id for row in core]))
+
+
+def _run(
+    row: Passage,
+    by_place: dict[tuple[UUID, int], Passage],
+    *,
+    core: Iterable[UUID],
+    is_widened: bool,
+) -> list[Passage]:
+    """Return `row` with the neighbours in its section: found ones always, others where widening is wanted."""
+    run = [row]
+    for step in (-1, 1):
+        place = row.position + step
+        while (near := by_place.get((row.document_id, place))) and near.headings == row.headings:
+            if near.id not in core and not is_widened:
+                break
+            run = [near, *run] if step < 0 else [*run, near]
+            if near.id not in core:  # only one step beyond what was found
+                break
+            place += step
+    return run
+
+
+def _part(row: Passage) -> Part:
+    return Part(row.id, row.text, row.start, row.end, row.content_hash)

@@ -1,0 +1,68 @@
+"""The Markdown of answers and passages, as far as quoting and citing must know it: code, statements and markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+_CODE = re.compile(
+    r"(?P<fence>^[ \t]*(?P<mark>`{3,}|~{3,}).*?(?:^[ \t]*(?P=mark)[ \t]*$|\Z))|`[^`\n]+`",
+    re.MULTILINE | re.DOTALL,
+)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+# A sentence ends before white space and a capital, a Hangul syllable or a quotation; markers belong to it.
+_SENTENCE = re.compile(r"(?<=[.!?。])((?:\s*\[\d{1,3}\])*)\s+(?=[A-Z\uac00-\ud7a3\"'(`*])")
+_ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of text that can be quoted by itself, at `start` of the text that it was taken from."""
+
+    kind: Literal["sentence", "item", "code"]
+    text: str
+    start: int
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """Return `text` with `change` applied to everything that is not code."""
+    pieces, last = [], 0
+    for match in _CODE.finditer(text):
+        pieces += [change(text[last : match.start()]), match.group()]
+        last = match.end()
+    return "".join([*pieces, change(text[last:])])
+
+
+def units(text: str) -> Iterator[Unit]:
+    """Yield the code blocks, list items and sentences of a passage, in order."""
+    last = 0
+    for match in _FENCE.finditer(text):
+        yield from _prose_units(text, last, match.start())
+        yield Unit("code", match.group().strip("\n"), match.start())
+        last = match.end()
+    yield from _prose_units(text, last, len(text))
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yield the sentences and list items of an answer that carry markers, with their markers."""
+    for unit in units(text):
+        if unit.kind != "code" and MARKER.search(unit.text):
+            yield unit.text
+
+
+def _prose_units(text: str, start: int, end: int) -> Iterator[Unit]:
+    for block in re.finditer(
+        r"\S.*?(?=\n\s*\n|\n\s*(?:[-*•]|\d+[.)])\s|\Z)", text[start:end], re.DOTALL
+    ):
+        base = start + block.start()
+        if _ITEM.match(block.group()):
+            yield Unit("item", block.group().rstrip(), base)
+            continue
+        last = 0
+        for match in _SENTENCE.finditer(block.group()):
+            yield Unit("sentence", block.group()[last : match.end(1)], base + last)
+            last = match.end()
+        yield Unit("sentence", block.group()[last:].rstrip(), base + last)

@@ -1,0 +1,103 @@
+"""The answer without a chat model: the best sentences, definitions and code of the best passages, each cited.
+
+Nothing here is written by us but the frame: what a reader sees is what the documents say, word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from mundap.answers.citations import quote_citation
+from mundap.answers.events import Citation
+from mundap.answers.evidence import Evidence, Part
+from mundap.answers.language import Language
+from mundap.answers.markup import Unit, units
+from mundap.retrieval.relevance import rank_texts
+
+ENTRIES = 3  # passages quoted from, at most
+UNITS_FIRST = 4  # sentences of the best passage; of the others half as many
+CHARACTERS = 900  # of an entry
+NEAREST = 3  # passages named when nothing answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    entry: Evidence
+    part: Part
+    unit: Unit
+
+
+def quote(
+    question: str, evidence: Sequence[Evidence], *, language: Language
+) -> tuple[str, tuple[Citation, ...]]:
+    """Return the quotations as Markdown with a marker behind each, and their citations."""
+    candidates = [
+        _Candidate(entry, part, unit)
+        for entry in evidence[:ENTRIES]
+        for part in entry.parts
+        for unit in units(part.text)
+    ]
+    scores = rank_texts(question, [one.unit.text for one in candidates])
+    ranked = dict(zip(map(id, candidates), scores, strict=True))
+    blocks: list[str] = []
+    citations: list[Citation] = []
+    for place, entry in enumerate(evidence[:ENTRIES]):
+        mine = [one for one in candidates if one.entry is entry]
+        limit = UNITS_FIRST if place == 0 else UNITS_FIRST // 2
+        chosen = _choose(mine, ranked, limit)
+        if not chosen:
+            continue
+        blocks.append(_block(entry, chosen))
+        best = max(chosen, key=lambda one: ranked[id(one)])
+        citations.append(quote_citation(entry, best.part, best.unit.text))
+    with override(language):
+        lead = _("The documents say:")
+    return "\n\n".join([lead, *blocks]), tuple(citations)
+
+
+def refuse(evidence: Sequence[Evidence], *, language: Language) -> tuple[str, tuple[Citation, ...]]:
+    """Return the sentence that the documents do not say it, with the nearest passages."""
+    nearest = evidence[:NEAREST]
+    with override(language):
+        lines = [_("I could not find an answer to this in the documents.")]
+        if nearest:
+            lines.append(_("The nearest passages are:"))
+    items = [f"- {_trail(one)} [{one.number}]" for one in nearest]
+    text = "\n\n".join([" ".join(lines), "\n".join(items)]).strip()
+    citations = tuple(quote_citation(one, one.parts[0], one.parts[0].text[:200]) for one in nearest)
+    return text, citations
+
+
+def _choose(mine: Sequence[_Candidate], ranked: dict[int, float], limit: int) -> list[_Candidate]:
+    """Return the best units in reading order, with the code that follows one that announces it."""
+    best = sorted(mine, key=lambda one: ranked[id(one)], reverse=True)[:limit]
+    keep = {id(one) for one in best}
+    for one, following in pairwise(mine):
+        if id(one) in keep and following.unit.kind == "code" and one.unit.text.endswith(":"):
+            keep.add(id(following))
+    chosen, length = [], 0
+    for one in mine:
+        if id(one) in keep and (not chosen or length + len(one.unit.text) <= CHARACTERS):
+            chosen.append(one)
+            length += len(one.unit.text)
+    return chosen
+
+
+def _block(entry: Evidence, chosen: Sequence[_Candidate]) -> str:
+    lines = [f"**{_trail(entry)}**"]
+    for one in chosen:
+        text = one.unit.text.strip()
+        if one.unit.kind == "code":
+            lines.append(f"{text}\n\n[{entry.number}]")
+        else:
+            lines.append(f"> {' '.join(text.split())} [{entry.number}]")
+    return "\n\n".join(lines)
+
+
+def _trail(entry: Evidence) -> str:
+    return " › ".join(entry.headings[-2:]) or entry.document or entry.path
