@@ -1,0 +1,189 @@
+"""A parsed page cut into passages: along its sections, at block boundaries, none longer than stored passages may be.
+
+A passage lies within one section, so it has one trail of headings and one anchor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from mundap.library.parsing.page import Block, Kind, Page, Section
+
+CHUNKER_VERSION = 1
+
+TARGET_CHARACTERS = 1200
+MAX_CHARACTERS = 2000
+# A rest this short joins the passage before it, if both stay within this many characters together.
+SHORT_CHARACTERS = 250
+STRETCHED_CHARACTERS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class PassageDraft:
+    """A passage before it is stored.
+
+    `text` is `page.text[start:end]`, but for a part of an oversized code block or table, which has its fence or its
+    header again. `position` counts from 0 within the page.
+    """
+
+    position: int
+    headings: tuple[str, ...]
+    anchor: str
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    @property
+    def content_hash(self) -> str:
+        """Return the hash of the text, which a citation remembers."""
+        return blake2b(self.text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A block, or a part of an oversized one."""
+
+    kind: Kind
+    start: int
+    end: int
+    text: str
+    stands_alone: bool = False
+
+
+def cut(page: Page) -> list[PassageDraft]:
+    """Return the page's passages in reading order."""
+    drafts: list[PassageDraft] = []
+    for section in page.sections:
+        headings = section.headings or ((page.title,) if page.title else ())
+        for number, group in enumerate(_groups(page.text, section)):
+            drafts.append(
+                PassageDraft(
+                    position=len(drafts),
+                    headings=headings,
+                    anchor=section.anchor,
+                    kind=_kind(section, group, is_first=number == 0),
+                    text=_text(page.text, group),
+                    start=group[0].start,
+                    end=group[-1].end,
+                )
+            )
+    return drafts
+
+
+def _kind(section: Section, group: Sequence[_Piece], *, is_first: bool) -> str:
+    if section.kind == Kind.DEFINITION and is_first:
+        return Kind.DEFINITION.value
+    kinds = {piece.kind for piece in group}
+    return kinds.pop().value if len(kinds) == 1 else Kind.TEXT.value
+
+
+def _text(text: str, group: Sequence[_Piece]) -> str:
+    return group[0].text if len(group) == 1 else text[group[0].start : group[-1].end]
+
+
+def _groups(text: str, section: Section) -> list[list[_Piece]]:
+    """Return the section's pieces, grouped into passages."""
+    groups: list[list[_Piece]] = []
+    current: list[_Piece] = []
+    for piece in _pieces(text, section.blocks):
+        if current and not _fits(current, piece):
+            carried = _lead_in(text, current, piece)
+            groups.append(current[: len(current) - len(carried)])
+            current = carried
+        current.append(piece)
+        if piece.stands_alone:
+            groups.append(current)
+            current = []
+    if current:
+        groups.append(current)
+    return _without_short_rest(groups)
+
+
+def _fits(current: Sequence[_Piece], piece: _Piece) -> bool:
+    if piece.stands_alone:
+        return False
+    if piece.end - current[0].start <= TARGET_CHARACTERS:
+        return True
+    # Signatures alone say nothing: what they define stays with them.
+    is_only_signature = all(each.kind == Kind.DEFINITION for each in current)
+    return is_only_signature and piece.end - current[0].start <= MAX_CHARACTERS
+
+
+def _lead_in(text: str, current: Sequence[_Piece], piece: _Piece) -> list[_Piece]:
+    """Return the paragraph that announces the next piece ("For example:"), to go with it."""
+    last = current[-1]
+    is_announced = last.kind == Kind.TEXT and text[last.end - 1] in ":：" and len(current) > 1
+    fits = piece.end - last.start <= MAX_CHARACTERS and not piece.stands_alone
+    return [last] if is_announced and fits else []
+
+
+def _without_short_rest(groups: list[list[_Piece]]) -> list[list[_Piece]]:
+    if len(groups) < 2:
+        return groups
+    before, rest = groups[-2], groups[-1]
+    is_short = rest[-1].end - rest[0].start < SHORT_CHARACTERS
+    fits = rest[-1].end - before[0].start <= STRETCHED_CHARACTERS
+    is_whole = not any(piece.stands_alone for piece in [*before, *rest])
+    return [*groups[:-2], [*before, *rest]] if is_short and fits and is_whole else groups
+
+
+def _pieces(text: str, blocks: Sequence[Block]) -> Iterator[_Piece]:
+    for block in blocks:
+        if block.end - block.start <= MAX_CHARACTERS:
+            yield _Piece(block.kind, block.start, block.end, text[block.start : block.end])
+        else:
+            yield from _parts(text, block)
+
+
+def _parts(text: str, block: Block) -> Iterator[_Piece]:
+    """Yield an oversized block in parts that are cut where it hurts least."""
+    before, after = _frame(text[block.start : block.end], block.kind)
+    start, end = block.start + len(before), block.end - len(after)
+    room = MAX_CHARACTERS - len(before) - len(after)
+    for first, last in _ranges(text, start, end, room):
+        part = text[first:last].strip("\n") if after else text[first:last]
+        yield _Piece(block.kind, first, last, before + part + after, stands_alone=True)
+
+
+def _frame(text: str, kind: Kind) -> tuple[str, str]:
+    """Return what is repeated around each part: a code block's fence, a table's header."""
+    if kind == Kind.CODE and (match := re.match(r"(?:[^\n]{0,200}:\n)?(`{3,})[^\n]{0,40}\n", text)):
+        return match[0], "\n" + match[1]
+    if kind == Kind.TABLE and (match := re.match(r"\|[^\n]*\n\|[ |:-]+\n", text)):
+        return (match[0], "") if len(match[0]) < MAX_CHARACTERS // 3 else ("", "")
+    return "", ""
+
+
+# From the best place to cut to the worst.
+_CUTS = (
+    re.compile(r"\n\n(?=\S)"),
+    re.compile(r"\n"),
+    re.compile(r"(?<=[.!?。])\s"),
+    re.compile(r"\s"),
+)
+
+
+def _ranges(text: str, start: int, end: int, room: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of at most `room` characters that cover the text but for the white space between them."""
+    while end - start > room:
+        window = text[start : start + room]
+        cut_at = _best_cut(window)
+        yield start, start + len(window[:cut_at].rstrip())
+        start += cut_at
+        while start < end and text[start] == "\n":
+            start += 1
+    if text[start:end].strip():
+        yield start, end
+
+
+def _best_cut(window: str) -> int:
+    for pattern in _CUTS:
+        places = [match.start() for match in pattern.finditer(window)]
+        # A cut in the first third would leave many small parts.
+        if places and places[-1] > len(window) // 3:
+            return places[-1]
+    return len(window)

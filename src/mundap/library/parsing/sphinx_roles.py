@@ -1,0 +1,106 @@
+"""What Sphinx's roles show: :class:`~a.B` is `B`, :ref:`label` is the title of the section it names."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import roles
+from docutils.parsers.rst.states import Inliner
+from docutils.utils import unescape
+
+from mundap.library.parsing.page import PageContext
+
+_EXPLICIT = re.compile(r"^(.+?)\s*(?<!\x00)<(.*?)>$", re.DOTALL)
+_PYTHON = {"class", "meth", "func", "attr", "exc", "mod", "data", "obj", "const", "type", "deco"}
+_CODE = {
+    "setting", "ttag", "tfilter", "lookup", "djadmin", "envvar", "option", "file", "samp", "kbd",
+    "command", "program", "keyword", "token", "regexp", "code", "mimetype", "dir", "role", "model",
+    "tag", "filter", "view", "template", "makevar", "newsgroup", "mailheader", "cmember", "macro",
+    "member", "struct", "var", "opcode", "source", "confval", "literal",
+}  # fmt: skip
+_TEXT = {"term", "menuselection", "guilabel", "dfn", "manpage", "numref", "any", "download", "mod"}
+
+
+class SphinxInliner(Inliner):
+    """docutils' reader of inline markup, with Sphinx's roles; no role is registered anywhere."""
+
+    # docutils formats its patterns with the class's own variables, not those it inherits.
+    locals().update({name: value for name, value in vars(Inliner).items() if isinstance(value, str)})
+
+    def interpreted(
+        self, rawsource: str, text: str, role: str, lineno: int
+    ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return what the role shows."""
+        context: PageContext = self.document.settings.reading.context
+        name = role or str(context.settings.get("default_role") or "")
+        if not name and not role:
+            return [nodes.literal(rawsource, unescape(text))], []
+        known = name.lower().rpartition(":")[2]
+        if known in _docutils_roles and known not in {"code", "pep", "rfc"}:
+            found: tuple[list[nodes.Node], list[nodes.system_message]]
+            found = super().interpreted(rawsource, text, known, lineno)
+            return found
+        return [_shown(known, unescape(text), rawsource, context)], []
+
+
+_docutils_roles = {
+    "emphasis", "strong", "subscript", "sub", "superscript", "sup", "math", "title-reference",
+    "title", "t", "raw",
+}  # fmt: skip
+
+
+def _shown(role: str, text: str, rawsource: str, context: PageContext) -> nodes.Node:
+    explicit = _EXPLICIT.match(text)
+    title, target = (explicit[1], explicit[2]) if explicit else ("", text)
+    target = target.removeprefix("!")
+    if role in _PYTHON:
+        return nodes.literal(rawsource, title.removeprefix("!") or _python_name(role, target))
+    if role in {"ref", "doc"}:
+        return nodes.inline(rawsource, title or _title(role, target, context))
+    if role in {"rfc", "pep", "cve", "cwe"}:
+        label = {"pep": "PEP ", "rfc": "RFC ", "cve": "CVE-", "cwe": "CWE-"}[role]
+        return nodes.inline(rawsource, title or label + target.partition("#")[0])
+    if role == "abbr":
+        match = re.fullmatch(r"(.*\S)\s*\((.*)\)", text, re.DOTALL)
+        return nodes.inline(rawsource, f"{match[1]} ({match[2]})" if match else text)
+    if role in context.settings.get("extlinks", {}):
+        return nodes.inline(rawsource, title or _extlink(context.settings["extlinks"][role], target))
+    if role in _CODE:
+        return nodes.literal(rawsource, title or target)
+    if role == "menuselection":
+        return nodes.inline(rawsource, text.replace("-->", "›").replace("&", ""))
+    return nodes.inline(rawsource, title or target.lstrip("~"))
+
+
+def _python_name(role: str, target: str) -> str:
+    name = target.rpartition(".")[2] if target.startswith("~") else target.lstrip(".")
+    return f"{name}()" if role in {"func", "meth"} and not name.endswith(")") else name
+
+
+def _title(role: str, target: str, context: PageContext) -> str:
+    """Return the title that a link without one shows."""
+    if role == "ref":
+        return context.titles.get(" ".join(target.lower().split()), target)
+    return context.titles.get(document_key(target, context.path), target)
+
+
+def document_key(target: str, path: str) -> str:
+    """Return how a document that is named on the page at `path` is called among the titles."""
+    if target.startswith("/"):
+        return posixpath.normpath(target)
+    return posixpath.normpath(posixpath.join("/", posixpath.dirname(path), target))
+
+
+def _extlink(pattern: Any, target: str) -> str:
+    caption = pattern[1] if isinstance(pattern, (list, tuple)) and len(pattern) > 1 else None
+    if isinstance(caption, str) and "%s" in caption:
+        return caption.replace("%s", target)
+    return target
+
+
+def docutils_knows(role: str) -> bool:
+    """Return whether docutils has a role of its own by this name."""
+    return role in roles._role_registry  # noqa: SLF001
