@@ -1,0 +1,90 @@
+"""The `mundap` command: finds the subcommand, and is the edge where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from contextlib import suppress
+
+import click
+
+from mundap.cli.runtime import started
+from mundap.errors import MundapError
+
+# Each command is a click command of the same name in a module of its own, loaded when it is asked for.
+COMMANDS = {
+    "up": "Start everything needed and serve until stopped.",
+    "ask": "Answer a question from a collection.",
+    "ingest": "Put documents on the shelf, or bring them up to date.",
+    "eval": "Measure retrieval with a file of questions.",
+    "create-admin": "Make an administrator.",
+    "create-token": "Make an API token.",
+    "worker": "Do background work until stopped.",
+    "doctor": "Say what is running, where, and what is wrong.",
+}
+
+
+class _Commands(click.Group):
+    """Mundap's commands; every other name is a Django management command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"mundap.cli.{cmd_name.replace('-', '_')}")
+            command: click.Command = module.command
+            return command
+        return _management_command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        formatter.write_text(
+            "Any Django management command works too: mundap shell, mundap dbshell …"
+        )
+
+
+def _management_command(name: str) -> click.Command:
+    @click.command(
+        name=name,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    @click.pass_context
+    def run(ctx: click.Context) -> None:
+        from django.core.management import execute_from_command_line, get_commands
+
+        with started(is_migrated=name not in {"makemigrations", "makemessages", "compilemessages"}):
+            if name not in get_commands():
+                raise click.UsageError(f"There is no command {name!r}. `mundap --help` lists them.")
+            execute_from_command_line(["mundap", name, *ctx.args])
+
+    return run
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mundap", prog_name="mundap")
+def cli() -> None:
+    """Ask official documentation and your own references; every statement is cited."""
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 failed with a message, 2 wrong usage, 130 interrupted."""
+    with suppress(BrokenPipeError):
+        try:
+            cli.main(prog_name="mundap", standalone_mode=True)
+        except MundapError as error:
+            click.echo(f"mundap: {error.message}", err=True)
+            for field, message in error.fields.items():
+                click.echo(f"  {field}: {message}", err=True)
+            sys.exit(1)
+        except Exception:  # the edge: a bug is logged whole and named as one
+            logging.getLogger("mundap").exception("mundap failed")
+            click.echo("mundap: this is a bug in Mundap; the lines above say where.", err=True)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What a command needs before its work: secrets, embedded parts, Django, and a database that is up to date."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from dotenv import load_dotenv
+
+from mundap.config import env
+from mundap.embedded import supervisor
+from mundap.embedded.home import home_folder, load_or_make_secret
+from mundap.errors import ConfigurationError
+
+MIGRATION_LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
+SECRETS = {
+    "SECRET_KEY": "secret-key",
+    "MUNDAP_TOKEN_KEY": "token-key",
+    "MUNDAP_CACHE_KEY": "cache-key",
+}
+
+
+@contextmanager
+def started(*, is_migrated: bool = True) -> Iterator[Path | None]:
+    """Run the block with everything a command needs; gives the home folder, None where nothing needs one.
+
+    Parts whose address is in the environment are used as they are; the others are started, or shared with the
+    processes that run already, and stopped when the last one leaves.
+    """
+    load_dotenv(Path.cwd() / ".env")
+    missing = {
+        "postgres": not env.text("DATABASE_URL"),
+        "valkey": not env.text("REDIS_URL"),
+        "embeddings": not env.text("MUNDAP_EMBEDDING_BASE_URL"),
+    }
+    is_production = env.text("MUNDAP_ENV") == "production"
+    if is_production and not env.flag("MUNDAP_EMBEDDED", default=False):
+        _refuse_unset_in_production()
+        _setup_django(is_migrated=is_migrated)
+        yield None
+        return
+    home = home_folder()
+    for variable, name in SECRETS.items():
+        if not env.text(variable):
+            os.environ[variable] = load_or_make_secret(home, name)
+    with supervisor.running(home, **missing) as endpoints:
+        os.environ.update(
+            {
+                name: value
+                for name, value in {
+                    "DATABASE_URL": endpoints.database_url,
+                    "REDIS_URL": endpoints.redis_url,
+                    "MUNDAP_EMBEDDING_BASE_URL": endpoints.embedding_url,
+                    "MUNDAP_EMBEDDING_API_KEY": endpoints.embedding_key,
+                }.items()
+                if value
+            }
+        )
+        _setup_django(is_migrated=is_migrated)
+        yield home
+
+
+def _refuse_unset_in_production() -> None:
+    required = ("SECRET_KEY", "MUNDAP_TOKEN_KEY", "MUNDAP_CACHE_KEY", "DATABASE_URL", "REDIS_URL")
+    unset = [name for name in required if not env.text(name)]
+    if not env.text("MUNDAP_EMBEDDING_BASE_URL"):
+        unset.append("MUNDAP_EMBEDDING_BASE_URL")
+    if unset:
+        raise ConfigurationError(
+            f"With MUNDAP_ENV=production these must be set: {', '.join(unset)}. "
+            "To start embedded servers all the same, set MUNDAP_EMBEDDED=1."
+        )
+
+
+def _setup_django(*, is_migrated: bool) -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "mundap.config.settings"
+    import django
+
+    django.setup()
+    if is_migrated:
+        _migrate()
+
+
+def _migrate() -> None:
+    """Bring the database up to date under an advisory lock. Raises ConfigurationError with the way out."""
+    from django.core.management import call_command
+    from django.db import DatabaseError, OperationalError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+            try:
+                executor = MigrationExecutor(connection)
+                _refuse_newer(executor)
+                if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                    _require_pgvector()
+                    click.echo("Bringing the database up to date …", err=True)
+                    call_command("migrate", verbosity=0, interactive=False)
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+    except OperationalError as exc:
+        raise ConfigurationError(
+            f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
+        ) from exc
+    except DatabaseError as exc:
+        raise ConfigurationError(f"The database could not be brought up to date: {exc}") from exc
+    finally:
+        connection.close()
+
+
+def _refuse_newer(executor: object) -> None:
+    from django.apps import apps
+
+    loader = executor.loader  # type: ignore[attr-defined]
+    ours = {config.label for config in apps.get_app_configs() if config.name.startswith("mundap.")}
+    known = set(loader.disk_migrations)
+    for app, name in loader.applied_migrations:
+        if app in ours and (app, name) not in known:
+            raise ConfigurationError(
+                f"The database was made by a newer Mundap: it has {app}.{name}, which this version does not know. "
+                "Install that version, or restore a backup made before the upgrade."
+            )
+
+
+def _require_pgvector() -> None:
+    from django.db import DatabaseError, connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_database(), extversion FROM pg_extension WHERE extname = 'vector'"
+        )
+        if cursor.fetchone():
+            return
+        try:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        except DatabaseError as exc:
+            name = connection.settings_dict["NAME"]
+            raise ConfigurationError(
+                f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
+                "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
+            ) from exc

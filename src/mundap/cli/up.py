@@ -1,0 +1,126 @@
+"""`mundap up`: everything needed is started, an empty shelf is filled in the background, pages are served."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from mundap.cli.runtime import started
+from mundap.errors import ConfigurationError
+
+FIRST_SHELF = {
+    "source": "pypi:django==5.2.19#docs",
+    "slug": "django",
+    "title": "Django",
+    "version": "5.2",
+    "base_url": "https://docs.djangoproject.com/en/5.2/",
+    "home_page": "https://www.djangoproject.com/",
+    "licence": "BSD-3-Clause",
+}
+
+
+@click.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, help="Port to listen on; 0 picks a free one."
+)
+@click.option("--no-shelf", is_flag=True, help="Leave an empty shelf empty.")
+def command(host: str, port: int, no_shelf: bool) -> None:
+    """Start everything needed and serve until stopped."""
+    begun = time.perf_counter()
+    listener = _listen(host, port)
+    with started() as home:
+        if not no_shelf:
+            _fill_empty_shelf()
+        with _worker():
+            address = f"http://{'localhost' if host in {'127.0.0.1', '::1'} else host}:{listener.getsockname()[1]}/"
+            _welcome(address, home, time.perf_counter() - begun)
+            _serve(listener)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return the listening socket, made first: a port that is taken is known before anything starts."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {exc.strerror}. Choose another port: mundap up --port 8001"
+        ) from exc
+
+
+def _fill_empty_shelf() -> None:
+    """Put Django's documentation on an empty shelf; the worker reads it."""
+    from mundap.library.models import Collection
+
+    if Collection.objects.exists():
+        return
+    Collection.objects.get_or_create(
+        slug=FIRST_SHELF["slug"], defaults=FIRST_SHELF | {"title_no": 1, "visibility": "everyone"}
+    )
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """Run a background worker beside the server, in a session of its own so that Ctrl-C reaches it from us."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mundap.cli.main", "worker"], start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:  # what it was doing is taken up again by the next one
+            process.kill()
+            process.wait()
+
+
+def _welcome(address: str, home: Path | None, seconds: float) -> None:
+    from django.conf import settings
+
+    from mundap.accounts.services import make_demo_account
+    from mundap.library.models import Collection
+
+    click.echo(f"\nMundap is ready at {address}   ({seconds:.1f} s)")
+    if not settings.IS_PRODUCTION and home is not None and (demo := make_demo_account(home)):
+        click.echo(f"  Log in as {demo.email} with the password {demo.password}")
+    shelf = Collection.objects.order_by("category", "title_no")
+    for collection in shelf[:5]:
+        click.echo(
+            f"  On the shelf: {collection.title} {collection.version} ({collection.get_state_display()})"
+        )
+    if settings.CHAT_MODEL and settings.CHAT_BASE_URL:
+        click.echo(f"  Answers by {settings.CHAT_MODEL}")
+    else:
+        click.echo(
+            "  Answers are quotations; set OPENAI_BASE_URL and MUNDAP_CHAT_MODEL for a language model's"
+        )
+    click.echo("  Stop with Ctrl-C\n")
+
+
+def _serve(listener: socket.socket) -> None:
+    import uvicorn
+
+    from mundap.config.asgi import application
+
+    config = uvicorn.Config(
+        application,
+        log_level=os.environ.get("MUNDAP_LOG_LEVEL", "warning").lower(),
+        access_log=False,
+        lifespan="on",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=30,
+    )
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,27 @@
+"""`mundap worker`: background work, as a Celery worker with its own clock."""
+
+from __future__ import annotations
+
+import click
+
+from mundap.cli.runtime import started
+
+
+@click.command("worker")
+@click.option("--concurrency", default=2, show_default=True, help="Tasks at once.")
+def command(concurrency: int) -> None:
+    """Do background work until stopped: read sources, index passages, fill in vectors."""
+    with started():
+        from mundap.config.celery import app
+
+        # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
+        app.worker_main(
+            [
+                "worker",
+                "--pool=threads",
+                f"--concurrency={concurrency}",
+                "--loglevel=WARNING",
+                "--without-gossip",
+            ]
+            + ["--without-mingle", "--beat", "--scheduler=celery.beat:Scheduler", "--quiet"]
+        )
