@@ -26,7 +26,7 @@ def command(question: str, slug: str, is_json: bool) -> None:
     """Answer QUESTION from a collection, with the passages that say it."""
     begun = time.perf_counter()
     with started():
-        from mundap.chats.questions import checked_question
+        from mundap.answers.questions import checked_question
 
         collection = _collection(slug)
         answered = asyncio.run(

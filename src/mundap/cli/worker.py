@@ -15,13 +15,16 @@ def command(concurrency: int) -> None:
         from mundap.config.celery import app
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
-        app.worker_main(
-            [
-                "worker",
-                "--pool=threads",
-                f"--concurrency={concurrency}",
-                "--loglevel=WARNING",
-                "--without-gossip",
-            ]
-            + ["--without-mingle", "--beat", "--scheduler=celery.beat:Scheduler", "--quiet"]
-        )
+        options = [
+            "--pool=threads",
+            f"--concurrency={concurrency}",
+            "--loglevel=WARNING",
+            "--quiet",
+        ]
+        alone = [
+            "--without-gossip",
+            "--without-mingle",
+            "--beat",
+            "--scheduler=celery.beat:Scheduler",
+        ]
+        app.worker_main(["worker", *options, *alone])
