@@ -21,6 +21,7 @@ from mundap.library.parsing.sphinx_directives import (
     version_note,
 )
 from mundap.library.parsing.sphinx_roles import SphinxInliner, document_key
+from mundap.library.parsing.tables import table_text
 
 VERSION = 1
 SUFFIXES = (".rst", ".rest")
@@ -396,14 +397,3 @@ def _table(node: nodes.Element, inline: _Inline) -> str:
     title = next((inline.text(each) for each in node.children if isinstance(each, nodes.title)), "")
     return (f"{title}\n\n" if title else "") + table_text(rows, has_header=header_count > 0)
 
-
-def table_text(rows: list[list[str]], *, has_header: bool) -> str:
-    """Return rows of cells as a Markdown table."""
-    width = max((len(row) for row in rows), default=0)
-    if not width:
-        return ""
-    shown = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-    rule = "|" + " --- |" * width
-    if has_header:
-        return "\n".join([shown[0], rule, *shown[1:]])
-    return "\n".join(["|" + "  |" * width, rule, *shown])
