@@ -1,0 +1,193 @@
+"""Conversations, as rows that the database itself keeps consistent.
+
+Chat        a person's conversation with one collection; `rev` and `etag` name its state
+Message     a question or an answer at a position; a position may have several versions, one of them current
+Turn        one question being answered: who runs it, until when, and how it ended
+TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
+
+Triggers (migration 0002) give a chat a new `rev` and `etag` whenever its messages or its visible columns change, by
+whatever means; nobody sets them by hand, and they never go back.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from uuid_utils.compat import uuid7
+
+from mundap.library.models import Collection
+
+TITLE_MAX_CHARACTERS = 200
+KEY_MAX_CHARACTERS = 255
+
+
+class RandomUUID(models.Func):
+    """A random identifier made by the database."""
+
+    function = "gen_random_uuid"
+    output_field = models.UUIDField()
+
+
+class State(models.TextChoices):
+    """How a turn, and the answer it makes, stands; all but `running` are final."""
+
+    RUNNING = "running", _("running")
+    COMPLETE = "complete", _("complete")
+    STOPPED = "stopped", _("stopped")
+    FAILED = "failed", _("failed")
+    INTERRUPTED = "interrupted", _("interrupted")
+
+
+class Chat(models.Model):
+    """A conversation. `next_position` is the position of its next message."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chats"
+    )
+    collection = models.ForeignKey(
+        Collection, on_delete=models.SET_NULL, null=True, blank=True, related_name="chats"
+    )
+    title = models.CharField(_("title"), max_length=TITLE_MAX_CHARACTERS, blank=True)
+    pinned = models.BooleanField(_("pinned"), default=False)
+    rev = models.BigIntegerField(default=0, db_default=0, editable=False)
+    etag = models.UUIDField(db_default=RandomUUID(), editable=False)
+    next_position = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), help_text="of the last question")
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-updated_at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["owner", "-updated_at", "-id"],
+                condition=Q(deleted_at__isnull=True),
+                name="chat_list",
+            ),
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="chat_deleted",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Turn(models.Model):
+    """One question being answered, or answered. `runner` is the server process that holds it until `lease_until`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="turns")
+    # Indexed by its unique constraint.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="turns", db_index=False
+    )
+    idempotency_key = models.CharField(max_length=KEY_MAX_CHARACTERS)
+    request_hash = models.BinaryField(max_length=32)
+    status = models.CharField(max_length=11, choices=State, default=State.RUNNING)
+    runner = models.CharField(max_length=100)
+    lease_until = models.DateTimeField()
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    question = models.ForeignKey(
+        "Message", on_delete=models.SET_NULL, null=True, related_name="asked_in"
+    )
+    answer = models.ForeignKey(
+        "Message", on_delete=models.SET_NULL, null=True, related_name="answered_in"
+    )
+    usage = models.JSONField(default=dict, help_text="the model's token counts")
+    retrieval = models.JSONField(default=dict, help_text="queries, and the passages found")
+    error = models.JSONField(null=True, blank=True, help_text="code, message and status")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="turn_key"),
+            models.UniqueConstraint(
+                fields=["chat"], condition=Q(status="running"), name="turn_one_running"
+            ),
+            models.CheckConstraint(condition=Q(status__in=State.values), name="turn_status"),
+            models.CheckConstraint(
+                condition=Q(status="running", finished_at__isnull=True)
+                | (~Q(status="running") & Q(finished_at__isnull=False)),
+                name="turn_finished_when_final",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["owner"], condition=Q(status="running"), name="turn_running_of_owner"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.status})"
+
+
+class TurnDraft(models.Model):
+    """A running answer's text so far; it goes when the turn ends."""
+
+    turn = models.OneToOneField(
+        Turn, on_delete=models.CASCADE, primary_key=True, related_name="draft"
+    )
+    text = models.TextField()
+    updated_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.turn_id)
+
+
+class Message(models.Model):
+    """A question or an answer. `turn` is the turn that made it."""
+
+    class Role(models.TextChoices):
+        USER = "user", _("question")
+        ASSISTANT = "assistant", _("answer")
+
+    class Rating(models.TextChoices):
+        UP = "up", _("helpful")
+        DOWN = "down", _("not helpful")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Indexed by its unique constraint.
+    chat = models.ForeignKey(
+        Chat, on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
+    turn = models.ForeignKey(Turn, on_delete=models.SET_NULL, null=True, related_name="messages")
+    position = models.PositiveIntegerField()
+    version = models.PositiveSmallIntegerField(default=1)
+    is_current = models.BooleanField(default=True)
+    role = models.CharField(max_length=9, choices=Role)
+    text = models.TextField(blank=True)
+    state = models.CharField(max_length=11, choices=State, default=State.COMPLETE)
+    citations = models.JSONField(default=list, help_text="see answers.events.Citation")
+    rating = models.CharField(max_length=4, choices=Rating, blank=True)
+    comment = models.TextField(blank=True, help_text="why it was rated so")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["chat", "position", "version"]
+        constraints = [
+            models.UniqueConstraint(fields=["chat", "position", "version"], name="message_version"),
+            models.UniqueConstraint(
+                fields=["chat", "position"],
+                condition=Q(is_current=True),
+                name="message_one_current",
+            ),
+            models.CheckConstraint(
+                condition=Q(role__in=("user", "assistant")), name="message_role"
+            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="message_state"),
+            models.CheckConstraint(
+                condition=Q(rating__in=("", "up", "down")), name="message_rating"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.position}.{self.version}"
