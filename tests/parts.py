@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,15 @@ from mundap.embedded import supervisor
 _parts = contextlib.ExitStack()
 
 
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start the parts and name them in the environment; nothing of the caller's own environment is used."""
-    for name in [name for name in os.environ if name.startswith(("MUNDAP_", "OPENAI_", "EMAIL_"))]:
-        del os.environ[name]
+@pytest.hookimpl(wrapper=True)  # a wrapper comes before pytest-django's own hook
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Start the parts and name them in the environment; nothing of the caller's own is used."""
+    for name in list(os.environ):
+        if name.startswith(("MUNDAP_", "OPENAI_", "EMAIL_", "DATABASE_URL", "REDIS_URL")):
+            del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
     home.chmod(0o711)  # an ordinary user must reach the data folder when the tests run as root
-    _parts.callback(shutil.rmtree, home, ignore_errors=True)
+    _parts.callback(supervisor.discard, home)
     try:
         endpoints = _parts.enter_context(
             supervisor.running(home, postgres=True, valkey=True, embeddings=True)
@@ -43,6 +45,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         "MUNDAP_THROTTLE_ADDRESS": "100000/min",
         "MUNDAP_THROTTLE_TURNS": "100000/min",
     }
+    try:
+        return (yield)
+    except BaseException:
+        _parts.close()
+        raise
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,0 +1,42 @@
+"""The documentation says what is true: every setting and command has its line, every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mundap.cli.main import COMMANDS
+from mundap.cli.runtime import SECRETS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_READ = re.compile(r'env\.\w+\(\s*"([A-Z_]+)"')
+
+
+def settings_read() -> set[str]:
+    sources = [ROOT / "src/mundap/config/settings.py", ROOT / "src/mundap/cli/runtime.py"]
+    return {name for path in sources for name in _READ.findall(path.read_text(encoding="utf-8"))} | set(SECRETS)
+
+
+def test_every_setting_is_described() -> None:
+    described = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
+    assert described - {"MUNDAP_HOME"} == settings_read()
+
+
+def test_every_setting_is_in_the_example() -> None:
+    named = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert named - {"MUNDAP_HOME"} == settings_read()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_described(command: str) -> None:
+    assert f"mundap {command}" in (ROOT / "docs/commands.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
