@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
@@ -37,12 +36,12 @@ def command(host: str, port: int, no_shelf: bool) -> None:
     """Start everything needed and serve until stopped."""
     begun = time.perf_counter()
     listener = _listen(host, port)
-    with started() as home:
+    with started():
         if not no_shelf:
             _fill_empty_shelf()
         with _worker():
             address = f"http://{'localhost' if host in {'127.0.0.1', '::1'} else host}:{listener.getsockname()[1]}/"
-            _welcome(address, home, time.perf_counter() - begun)
+            _welcome(address, time.perf_counter() - begun)
             _serve(listener)
 
 
@@ -58,14 +57,16 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _fill_empty_shelf() -> None:
-    """Put Django's documentation on an empty shelf; the worker reads it."""
+    """Put Django's documentation on an empty shelf, or back in the queue where it failed; the worker reads it."""
     from mundap.library.models import Collection
 
-    if Collection.objects.exists():
-        return
-    Collection.objects.get_or_create(
-        slug=FIRST_SHELF["slug"], defaults=FIRST_SHELF | {"title_no": 1, "visibility": "everyone"}
-    )
+    first = Collection.objects.filter(slug=FIRST_SHELF["slug"], source=FIRST_SHELF["source"])
+    first.filter(state=Collection.State.FAILED).update(state=Collection.State.EMPTY, error="")
+    if not Collection.objects.exists():
+        Collection.objects.get_or_create(
+            slug=FIRST_SHELF["slug"],
+            defaults=FIRST_SHELF | {"title_no": 1, "visibility": Collection.Visibility.EVERYONE},
+        )
 
 
 @contextmanager
@@ -85,14 +86,14 @@ def _worker() -> Iterator[None]:
             process.wait()
 
 
-def _welcome(address: str, home: Path | None, seconds: float) -> None:
+def _welcome(address: str, seconds: float) -> None:
     from django.conf import settings
 
     from mundap.accounts.services import make_demo_account
     from mundap.library.models import Collection
 
     click.echo(f"\nMundap is ready at {address}   ({seconds:.1f} s)")
-    if not settings.IS_PRODUCTION and home is not None and (demo := make_demo_account(home)):
+    if not settings.IS_PRODUCTION and (demo := make_demo_account()):
         click.echo(f"  Log in as {demo.email} with the password {demo.password}")
     shelf = Collection.objects.order_by("category", "title_no")
     for collection in shelf[:5]:
