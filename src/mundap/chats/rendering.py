@@ -1,0 +1,179 @@
+"""An answer's Markdown as safe HTML: no raw HTML, no images, citation markers as links to their passages.
+
+Two guards stand one behind the other: the parser never passes HTML through, and the sanitizer would remove it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import nh3
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pygments import highlight
+from pygments.formatters.html import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.lexers.special import TextLexer
+from pygments.util import ClassNotFound
+
+MARKER = re.compile(r"\[(\d{1,3})\]")
+OPENABLE = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+TAGS = set(
+    "a blockquote br code del div em h3 h4 h5 h6 hr li ol p pre span strong "
+    "table tbody td th thead tr ul".split()
+)
+ATTRIBUTES = {
+    "a": {"href", "title", "class", "aria-label", "data-number"},
+    "code": {"class"},
+    "div": {"class"},
+    "ol": {"start"},
+    "pre": {"tabindex", "data-language"},
+    "span": {"class"},
+}
+
+
+def answer_html(
+    text: str, *, citations: Sequence[Mapping[str, Any]], message: UUID | str
+) -> SafeString:
+    """Return the answer's Markdown as sanitized HTML.
+
+    `citations` are the message's own (`number`, `passage`, `document`, `headings`, `supported`): a marker becomes a
+    link only where its number is among them, and never inside code.
+    """
+    env = {"citations": {each["number"]: each for each in citations}, "message": str(message)}
+    html = _parser().render(text, env)
+    # The parser has made all of this; the sanitizer is the second lock.
+    return mark_safe(  # noqa: S308
+        nh3.clean(
+            html,
+            tags=TAGS,
+            attributes=ATTRIBUTES,
+            url_schemes={"http", "https", "mailto"},
+            link_rel="nofollow noopener noreferrer",
+        )
+    )
+
+
+def citation_url(citation: Mapping[str, Any], *, message: UUID | str) -> str:
+    """Return the page that shows this citation in its passage."""
+    query = urlencode({"message": str(message), "n": citation["number"]})
+    return f"{reverse('passage', args=[citation['passage']])}?{query}"
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("js-default", {"html": False, "linkify": False, "highlight": _highlight})
+    # `[1]: address` would turn the markers into links to somewhere else.
+    parser.disable(["reference", "linkify", "replacements", "smartquotes"])
+    parser.validateLink = _is_openable  # type: ignore[method-assign]
+    parser.core.ruler.after("inline", "citations", _mark_citations)
+    parser.core.ruler.push("headings", _lower_headings)
+    parser.add_render_rule("citation", _render_citation)
+    parser.add_render_rule("image", _render_image)
+    parser.add_render_rule("table_open", _open_table)
+    parser.add_render_rule("table_close", _close_table)
+    return parser
+
+
+def _is_openable(url: str) -> bool:
+    """Is it a full web address? Others would lead to places of this site that the text does not show."""
+    return bool(OPENABLE.match(url.strip()))
+
+
+def _highlight(code: str, language: str, _attributes: str) -> str:
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        lexer = TextLexer()
+    name = language if re.fullmatch(r"[\w+#.-]{1,30}", language) else ""
+    body = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    # The outer <pre> tells markdown-it that this is the whole block; a keyboard can scroll it.
+    return f'<pre tabindex="0" data-language="{name}"><code>{body}</code></pre>\n'
+
+
+def _mark_citations(state: StateCore) -> None:
+    """Split the text around each marker that stands for a citation."""
+    known = state.env.get("citations", {})
+    for block in state.tokens:
+        if block.type != "inline" or not block.children:
+            continue
+        children: list[Token] = []
+        depth = 0
+        for token in block.children:
+            depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
+            if token.type == "text" and not depth:
+                children += _split(token, known)
+            else:
+                children.append(token)
+        block.children = children
+
+
+def _split(token: Token, known: Mapping[int, Any]) -> list[Token]:
+    parts: list[Token] = []
+    end = 0
+    for match in MARKER.finditer(token.content):
+        number = int(match[1])
+        if number not in known:
+            continue
+        parts.append(_text(token.content[end : match.start()]))
+        parts.append(Token("citation", "a", 0, content=match[1], meta={"number": number}))
+        end = match.end()
+    return [*parts, _text(token.content[end:])]
+
+
+def _text(content: str) -> Token:
+    return Token("text", "", 0, content=content)
+
+
+def _lower_headings(state: StateCore) -> None:
+    """Put an answer's headings below the question, which is a heading of the second level."""
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+
+
+def _render_citation(
+    _renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    _options: OptionsDict,
+    env: EnvType,
+) -> str:
+    number = tokens[index].meta["number"]
+    citation = env["citations"][number]
+    place = " › ".join(citation["headings"]) or citation["document"]
+    is_doubtful = citation.get("supported") is False
+    label = _("Source %(number)s: %(place)s") % {"number": number, "place": place}
+    if is_doubtful:
+        label += " " + _("(may not support this statement)")
+    return (
+        f'<a class="citation{" is-doubtful" if is_doubtful else ""}" data-number="{number}"'
+        f' href="{escape(citation_url(citation, message=env["message"]))}"'
+        f' aria-label="{escape(label)}" title="{escape(label)}">{number}</a>'
+    )
+
+
+def _render_image(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """Return only an image's words: fetching it would tell its server who reads this."""
+    return escape(renderer.renderInlineAsText(tokens[index].children or [], options, env))
+
+
+def _open_table(*_arguments: object) -> str:
+    # A wide table scrolls in a box of its own, so that the page never does.
+    return '<div class="table"><table>'
+
+
+def _close_table(*_arguments: object) -> str:
+    return "</table></div>"
