@@ -77,11 +77,17 @@ _SETTINGS = {
     "log_error_verbosity": "terse",
 }
 
-# Run at every start: it finishes what a first start that was killed had begun.
+# Run at every start: it finishes what a first start that was killed had begun. Only a superuser may
+# add pgvector, so template1 gets it too: the role's own new databases (Django's test database) have it.
 _PREPARE = """
 SET client_min_messages = warning;
 SELECT 'CREATE ROLE mundap LOGIN CREATEDB'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mundap') \\gexec
+\\connect template1
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS vector;
+ALTER EXTENSION vector UPDATE;
+\\connect postgres
 SELECT 'CREATE DATABASE mundap OWNER mundap'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'mundap') \\gexec
 \\connect mundap

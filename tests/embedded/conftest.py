@@ -1,0 +1,136 @@
+"""Homes of a test's own with real servers in them, and processes that use them as Mundap does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mundap.embedded import supervisor
+from mundap.embedded.process import Account
+
+# Uses the home until its standard input is closed; then it leaves in order.
+_USER = """
+import dataclasses, json, sys
+from pathlib import Path
+from mundap.embedded import supervisor
+from mundap.errors import EmbeddedError
+try:
+    with supervisor.running(Path(sys.argv[1]), postgres=True, valkey=True, embeddings=False) as found:
+        print(json.dumps(dataclasses.asdict(found)), flush=True)
+        sys.stdin.read()
+except EmbeddedError as error:
+    print(json.dumps({"code": error.code, "error": error.message}), flush=True)
+    sys.exit(1)
+"""
+
+
+class User:
+    """Another process that uses a home's servers."""
+
+    def __init__(self, home: Path, *, account: Account | None = None, prelude: str = "") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", prelude + _USER, str(home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            # A terminal's Ctrl-C goes to a whole process group; this one stands for a terminal's.
+            process_group=0,
+            **(account.popen_options() if account else {}),
+        )
+        self._said: dict[str, Any] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """What it printed when it was ready or had failed."""
+        if self._said is None:
+            assert self._process.stdout is not None
+            self._said = json.loads(self._process.stdout.readline())
+        return self._said
+
+    @property
+    def database_url(self) -> str:
+        return str(self.said()["database_url"])
+
+    @property
+    def redis_url(self) -> str:
+        return str(self.said()["redis_url"])
+
+    def press_ctrl_c(self) -> int:
+        os.killpg(self._process.pid, signal.SIGINT)
+        return self._process.wait(60)
+
+    def signal(self, number: int) -> int:
+        self._process.send_signal(number)
+        return self._process.wait(60)
+
+    def leave(self) -> int:
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            self._process.stdin.close()
+        return self._process.wait(60)
+
+    def close(self) -> None:
+        self.leave()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home that does not exist yet. Under root, pytest's folders are closed to PostgreSQL's user."""
+    yield from _watched(tmp_path / "home")
+
+
+@pytest.fixture
+def other_home(tmp_path: Path) -> Iterator[Path]:
+    yield from _watched(tmp_path / "other home")
+
+
+def _watched(home: Path) -> Iterator[Path]:
+    yield home
+    is_left_running = any(pids_of(home).values())
+    supervisor.discard(home)
+    assert not is_left_running, "servers were left running"
+    assert not any(pids_of(home).values())
+
+
+@pytest.fixture
+def user() -> Iterator[Callable[..., User]]:
+    """Starts users of a home; those that still live leave when the test ends."""
+    users: list[User] = []
+
+    def start(home: Path, **options: Any) -> User:
+        users.append(User(home, **options))
+        return users[-1]
+
+    yield start
+    for each in users:
+        each.close()
+
+
+def pids_of(home: Path) -> Mapping[str, int | None]:
+    """The process ids of the home's living servers, as anybody can see them."""
+    found: dict[str, int | None] = {}
+    for part in ("postgres", "valkey"):
+        lock = home / "run" / f"{part}.lock"
+        text = lock.read_text().strip() if lock.exists() else ""
+        found[part] = int(text) if text.isdigit() and _exists(int(text)) else None
+    return found
+
+
+def _exists(pid: int) -> bool:
+    """Whether the process lives; one that has ended and only waits for its parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

