@@ -1,7 +1,8 @@
 """Who uses Mundap.
 
-User       a person, known by an e-mail address
-ApiToken   a secret for programs, shown once and stored as a digest
+User           a person, known by an e-mail address
+ApiToken       a secret for programs, shown once and stored as a digest
+AttemptCount   how often something was tried lately (to log in, to sign up) by an account or an address
 """
 
 from __future__ import annotations
@@ -75,3 +76,14 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AttemptCount(models.Model):
+    """Attempts within a running period; whose they are stands here only as a keyed digest."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    count = models.PositiveIntegerField()
+    resets_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.count} until {self.resets_at:%H:%M:%S}"

@@ -1,0 +1,84 @@
+"""Where allauth asks us: who may sign up, how often one may try to log in, how much mail one address gets."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context as allauth_context
+from allauth.core.exceptions import ImmediateHttpResponse
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+
+from mundap.accounts.attempts import (
+    LOGIN_BY_ACCOUNT_AND_ADDRESS,
+    MAILS_TO_ONE_RECIPIENT,
+    Attempt,
+    count_attempt,
+    count_login,
+    forget_login_failures,
+    give_back_login,
+)
+from mundap.config.addresses import client_address
+from mundap.config.exceptions import describe, respond, wants_json
+from mundap.errors import LimitReached
+
+_logger = logging.getLogger(__name__)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """allauth's adapter with our limits; those of allauth itself are off, see `attempts`."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Return the setting."""
+        return bool(settings.SIGNUP_IS_OPEN)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that trusted proxies vouch for."""
+        return client_address(request)
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Return the user whose password fits. Only failures stay counted."""
+        user: AbstractBaseUser | None = super().authenticate(request, **credentials)
+        if user is not None:
+            give_back_login(email=credentials.get("email", ""), address=client_address(request))
+        return user
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count the attempt before the password is looked at; refuse it above the limit.
+
+        The answer is the same for accounts that do not exist.
+        """
+        email = credentials.get("email", "")
+        if count_login(email=email, address=client_address(request)):
+            return
+        error = self.validation_error("too_many_login_attempts")
+        if not wants_json(request):
+            raise error
+        limit = LimitReached(
+            str(error.message),
+            extra={"retry_after_seconds": LOGIN_BY_ACCOUNT_AND_ADDRESS.seconds},
+        )
+        reply = describe(limit)
+        assert reply is not None  # noqa: S101
+        raise ImmediateHttpResponse(respond(request, reply))
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Store a changed or reset password. Whoever could do that may log in with it at once."""
+        super().set_password(user, password)
+        address = client_address(allauth_context.request)
+        forget_login_failures(email=user.get_username(), address=address)
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail, unless its recipient had so many lately that somebody is playing with the forms.
+
+        Nothing tells the sender, who must not learn whether the address has an account.
+        """
+        if count_attempt(Attempt(MAILS_TO_ONE_RECIPIENT, (email,))):
+            super().send_mail(template_prefix, email, context)
+        else:
+            _logger.warning(
+                "A mail was held back: its recipient had too many (%s)", template_prefix
+            )

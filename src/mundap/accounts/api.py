@@ -1,0 +1,79 @@
+"""The tokens of the signed-in user. Sign-up, log-in and passwords are allauth's, under /_allauth/."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mundap.accounts import schema as _schema  # noqa: F401  # registers itself
+from mundap.accounts.models import ApiToken, User
+from mundap.accounts.selectors import get_token_for, list_tokens_for
+from mundap.accounts.tokens import make_token
+
+
+class TokenSerializer(serializers.ModelSerializer[ApiToken]):
+    """A token as it is listed: without its secret."""
+
+    class Meta:
+        model = ApiToken
+        fields = ["id", "name", "created_at", "last_used_at"]
+        read_only_fields = fields
+
+
+class TokenListSerializer(serializers.Serializer[Any]):
+    """All tokens, newest first."""
+
+    results = TokenSerializer(many=True)
+
+
+class NewTokenSerializer(serializers.Serializer[Any]):
+    """The name that tells a token from others."""
+
+    name = serializers.CharField(max_length=100)
+
+
+class MadeTokenSerializer(serializers.Serializer[Any]):
+    """A new token with its secret, shown this once."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    token = serializers.CharField(help_text="Sent as `Authorization: Bearer …`; shown only now.")
+
+
+class TokensView(APIView):
+    """GET lists, POST makes."""
+
+    @extend_schema(operation_id="list_tokens", responses=TokenListSerializer)
+    def get(self, request: Request) -> Response:
+        """Your API tokens, newest first."""
+        tokens = list_tokens_for(cast("User", request.user))
+        return Response({"results": TokenSerializer(tokens, many=True).data})
+
+    @extend_schema(
+        operation_id="make_token", request=NewTokenSerializer, responses={201: MadeTokenSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Make an API token."""
+        data = NewTokenSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        token, secret = make_token(cast("User", request.user), name=data.validated_data["name"])
+        made = {"id": token.pk, "name": token.name, "token": secret}
+        return Response(MadeTokenSerializer(made).data, status=status.HTTP_201_CREATED)
+
+
+class TokenView(APIView):
+    """One token."""
+
+    @extend_schema(
+        operation_id="delete_token", responses={204: OpenApiResponse(description="It is gone.")}
+    )
+    def delete(self, request: Request, token_id: UUID) -> Response:
+        """Delete a token: it stops working at once."""
+        get_token_for(cast("User", request.user), token_id).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)

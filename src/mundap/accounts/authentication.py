@@ -1,0 +1,113 @@
+"""Who sends a request: by API token, by allauth's session token, or by the session's cookie, in this order.
+
+A header that is sent must be right: a wrong token is refused, never passed over for the cookie. The REST framework
+classes and `authenticate_request`, for plain Django views, share the same three functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from allauth.headless.contrib.rest_framework.authentication import XSessionTokenAuthentication
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.request import Request
+
+from mundap.accounts.models import User
+from mundap.accounts.tokens import find_user_by_token
+from mundap.config.exceptions import CHALLENGE
+from mundap.errors import NotAllowed, NotSignedIn
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+def authenticate_request(request: HttpRequest) -> User:
+    """Return who sends a request to a plain Django view; raises NotSignedIn, or NotAllowed for a missing CSRF token.
+
+    Such a view is `csrf_exempt`: here cookies are checked for it, and tokens need no check. It talks to the database,
+    so an async view calls it through `in_database_thread` or `sync_to_async`.
+    """
+    user = find_bearer(request) or find_session_token_user(request) or find_cookie_user(request)
+    if user is None:
+        raise NotSignedIn(_("Sign in first, or send a valid token."))
+    return user
+
+
+def find_bearer(request: HttpRequest) -> User | None:
+    """Return the owner of the `Authorization: Bearer` token, None without one. Raises NotSignedIn for a wrong one."""
+    scheme, _space, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    user = find_user_by_token(token.strip())
+    if user is None:
+        raise NotSignedIn(_("This token is not valid. It may have been deleted."))
+    return user
+
+
+def find_session_token_user(request: HttpRequest) -> User | None:
+    """Return whose session `X-Session-Token` names, None without one. Raises NotSignedIn for a wrong one."""
+    token = request.META.get("HTTP_X_SESSION_TOKEN", "").strip()
+    if not token:
+        return None
+    # A session key is letters and digits; anything else need not be looked up.
+    is_possible = token.isalnum() and token.isascii()
+    found = XSessionTokenAuthentication().authenticate(request) if is_possible else None
+    if found is None:
+        raise NotSignedIn(_("This session has ended. Sign in again."))
+    return cast("User", found[0])
+
+
+def find_cookie_user(request: HttpRequest) -> User | None:
+    """Return the session cookie's user, None without one.
+
+    Raises NotAllowed where an unsafe request lacks its CSRF token.
+    """
+    user = request.user
+    if not user.is_authenticated or not user.is_active:
+        return None
+    if request.method not in _SAFE_METHODS:
+        _require_csrf_token(request)
+    return user
+
+
+def _require_csrf_token(request: HttpRequest) -> None:
+    check = CSRFCheck(lambda _request: None)  # type: ignore[arg-type]
+    check.process_request(request)
+    if reason := check.process_view(request, lambda: None, (), {}):  # type: ignore[arg-type,return-value]
+        raise NotAllowed(_("The CSRF token is missing or wrong: %(reason)s") % {"reason": reason})
+
+
+class _Authentication(BaseAuthentication):
+    """What the three classes share: one challenge, which turns a refusal into a 401."""
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the WWW-Authenticate header of a 401."""
+        return CHALLENGE
+
+
+class BearerTokenAuthentication(_Authentication):
+    """`Authorization: Bearer mundap_…`."""
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        """Return (user, None), or None without such a header."""
+        user = find_bearer(request._request)  # noqa: SLF001
+        return (user, None) if user else None
+
+
+class SessionTokenAuthentication(_Authentication):
+    """`X-Session-Token` as given by allauth's headless log-in."""
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        """Return (user, None), or None without such a header."""
+        user = find_session_token_user(request._request)  # noqa: SLF001
+        return (user, None) if user else None
+
+
+class CookieAuthentication(_Authentication):
+    """The session's cookie, as in a browser; unsafe requests carry a CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        """Return (user, None), or None without a session."""
+        user = find_cookie_user(request._request)  # noqa: SLF001
+        return (user, None) if user else None

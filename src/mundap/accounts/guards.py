@@ -1,0 +1,91 @@
+"""Middleware in front of allauth's views: how often an address may use each form, and closed sign-up.
+
+Both are decided before a view reads its input, so that nothing about existing accounts can be learnt past them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt
+from mundap.config.addresses import client_address
+from mundap.config.exceptions import describe, respond, wants_json
+from mundap.errors import LimitReached, MundapError, NotAllowed
+
+# By the name of allauth's route, without `account_`: pages and headless API share a count where they share a name.
+_SIGN_UP = AttemptLimit("signup", 30, 60)
+_RESET = AttemptLimit("reset", 20, 60)
+_CHANGE = AttemptLimit("change", 20, 60)
+_LIMITS = {
+    "signup": _SIGN_UP,
+    "reset_password": _RESET,
+    "request_password_reset": _RESET,
+    "reset_password_from_key": _RESET,
+    "change_password": _CHANGE,
+    "set_password": _CHANGE,
+    "email": _CHANGE,
+    "manage_email": _CHANGE,
+    "verify_email": _CHANGE,
+    "confirm_email": _CHANGE,
+    "email_verification_sent": _CHANGE,
+}
+_GUARDED_PATHS = ("/_allauth/", "/accounts/")
+
+
+class AccountGuards:
+    """Counts unsafe requests to allauth's forms by network address, and closes sign-up when it is closed."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+            # Without this Django would take each request of the site to a thread for the check of its path.
+            self.process_view: Any = markcoroutinefunction(self._process_view_async)
+        else:
+            self.process_view = self._process_view
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Return what the rest of the chain returns."""
+        return self._get_response(request)
+
+    def _process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        return _refusal(request) if _is_guarded(request) else None
+
+    async def _process_view_async(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        return await sync_to_async(_refusal)(request) if _is_guarded(request) else None
+
+
+def _is_guarded(request: HttpRequest) -> bool:
+    return request.method not in {"GET", "HEAD", "OPTIONS"} and request.path_info.startswith(
+        _GUARDED_PATHS
+    )
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    match = request.resolver_match
+    name = (match.url_name or "").removeprefix("account_") if match else ""
+    try:
+        if name == "signup" and not settings.SIGNUP_IS_OPEN and wants_json(request):
+            raise NotAllowed(_("Sign-up is closed here. Ask an administrator for an account."))
+        limit = _LIMITS.get(name)
+        if limit and not count_attempt(Attempt(limit, (client_address(request),))):
+            raise LimitReached(
+                _("Too many attempts. Try again later."),
+                extra={"retry_after_seconds": limit.seconds},
+            )
+    except MundapError as exc:
+        return respond(request, cast("Any", describe(exc)))
+    return None

@@ -1,0 +1,63 @@
+"""API tokens: made once, stored as a keyed digest, looked up by it."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from hashlib import blake2b
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mundap.accounts.models import ApiToken, User
+from mundap.errors import Conflict
+
+PREFIX = "mundap_"
+TOKENS_PER_USER = 50
+_MAX_CHARACTERS = 200
+_USE_IS_WRITTEN_EVERY = timedelta(minutes=1)
+
+
+def token_digest(token: str) -> bytes:
+    """Return what is stored of a token: 32 bytes that nobody without TOKEN_KEY can check a guess against."""
+    key = blake2b(settings.TOKEN_KEY.encode()).digest()
+    return blake2b(token.encode("utf-8", "replace"), key=key, digest_size=32).digest()
+
+
+def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
+    """Return a new stored token and its secret, which is never shown again. Raises Conflict at the limit."""
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        # The lock makes the count true when one user makes several at once.
+        User.objects.select_for_update().only("pk").get(pk=user.pk)
+        if ApiToken.objects.filter(user=user).count() >= TOKENS_PER_USER:
+            raise Conflict(
+                _("You have %(count)d tokens, which is the limit. Delete one first.")
+                % {"count": TOKENS_PER_USER}
+            )
+        return ApiToken.objects.create(user=user, name=name, digest=token_digest(secret)), secret
+
+
+def find_user_by_token(token: str) -> User | None:
+    """Return the active user whose token this is. Notes the use, at most once a minute."""
+    if not token.startswith(PREFIX) or len(token) > _MAX_CHARACTERS:
+        return None
+    found = (
+        ApiToken.objects.select_related("user")
+        .filter(digest=token_digest(token), user__is_active=True)
+        .first()
+    )
+    if found is None:
+        return None
+    _note_use(found)
+    return found.user
+
+
+def _note_use(token: ApiToken) -> None:
+    now = timezone.now()
+    if token.last_used_at is None or token.last_used_at <= now - _USE_IS_WRITTEN_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _USE_IS_WRITTEN_EVERY)
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)

@@ -1,0 +1,79 @@
+"""Middleware around every view: requests that cannot be meant are refused, and our exceptions become replies.
+
+It stands before the session's middleware, which would take a NUL in a cookie to the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from mundap.config.exceptions import describe, respond
+from mundap.config.parsers import read_json
+from mundap.errors import InvalidInput, MundapError, TooLarge
+
+# allauth reads its JSON by itself, and would take a lone surrogate to the password's hash.
+_FOREIGN_JSON = "/_allauth/"
+
+
+class BadInputMiddleware:
+    """Refuses NUL bytes in addresses, cookies and foreign JSON; renders exceptions of plain Django views."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Return the view's response, or the refusal."""
+        if self._is_async:
+            return self._call_async(request)
+        return _refusal(request) or cast("HttpResponseBase", self._get_response(request))
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        refusal = _refusal(request)
+        if refusal is not None:
+            return refusal
+        return await cast("Awaitable[HttpResponseBase]", self._get_response(request))
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the reply for an exception that means something to a client; None is a defect."""
+        reply = describe(exception)
+        return None if reply is None else respond(request, reply)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    try:
+        _check(request)
+    except MundapError as exc:
+        reply = describe(exc)
+        return respond(request, reply) if reply else None
+    return None
+
+
+def _check(request: HttpRequest) -> None:
+    """Raise InvalidInput or TooLarge."""
+    headers = request.META
+    texts = [request.path_info, headers.get("HTTP_X_SESSION_TOKEN", "")]
+    if "HTTP_COOKIE" in headers:
+        texts += request.COOKIES.values()
+    if any("\0" in text for text in texts) or "%00" in headers.get("QUERY_STRING", ""):
+        raise InvalidInput(_("The request contains a NUL character."))
+    if request.method != "GET" and request.path_info.startswith(_FOREIGN_JSON):
+        try:
+            body = request.body
+        except RequestDataTooBig as exc:
+            raise TooLarge(_("The request is too large.")) from exc
+        read_json(body)

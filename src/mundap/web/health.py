@@ -1,0 +1,58 @@
+"""Whether this process is up (`/healthz`), and whether it can do its work (`/readyz`)."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+OK = "ok"
+MISSING = "missing"
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 as long as the process serves."""
+    return JsonResponse({"status": OK})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when the needed parts are there, 503 with the missing ones when not.
+
+    Redis is an accelerator: without it the status is `degraded`, and requests are still welcome.
+    """
+    database = _database()
+    parts = {
+        "database": database,
+        "migrations": _migrations() if database == OK else MISSING,
+        "redis": _redis(),
+    }
+    missing = [name for name, state in parts.items() if state != OK]
+    is_ready = not set(missing) - {"redis"}
+    status = "not_ready" if not is_ready else "degraded" if missing else "ready"
+    return JsonResponse(
+        {"status": status, "parts": parts, "missing": missing}, status=200 if is_ready else 503
+    )
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return MISSING
+    return OK
+
+
+def _migrations() -> str:
+    executor = MigrationExecutor(connection)
+    return MISSING if executor.migration_plan(executor.loader.graph.leaf_nodes()) else OK
+
+
+def _redis() -> str:
+    try:
+        get_redis_connection("default").ping()
+    except (RedisError, OSError):
+        return MISSING
+    return OK
