@@ -19,7 +19,8 @@ from pgvector.django import HalfVectorField, SparseVectorField
 from uuid_utils.compat import uuid7
 
 OFFICIAL_DOCS = "OFFICIAL_DOCS"
-LEXICAL_DIMENSIONS = 1_000_000_000  # the most that pgvector's sparsevec has; terms are hashed into it
+# The most that pgvector's sparsevec has; terms are hashed into it.
+LEXICAL_DIMENSIONS = 1_000_000_000
 
 
 class Collection(models.Model):
@@ -46,7 +47,11 @@ class Collection(models.Model):
     home_page = models.URLField(_("home page"), max_length=500, blank=True)
     licence = models.CharField(_("licence"), max_length=200, blank=True)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="collections"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="collections",
     )
     visibility = models.CharField(max_length=10, choices=Visibility, default=Visibility.PRIVATE)
     group = models.ForeignKey(Group, on_delete=models.SET_NULL, null=True, blank=True)
@@ -63,9 +68,13 @@ class Collection(models.Model):
     class Meta:
         ordering = ["category", "title_no"]
         constraints = [
-            models.UniqueConstraint(fields=["category", "title_no"], name="collection_number_in_category"),
+            models.UniqueConstraint(
+                fields=["category", "title_no"], name="collection_number_in_category"
+            ),
             models.CheckConstraint(
-                condition=models.Q(visibility="everyone") | models.Q(owner__isnull=False) | models.Q(group__isnull=False),
+                condition=models.Q(visibility="everyone")
+                | models.Q(owner__isnull=False)
+                | models.Q(group__isnull=False),
                 name="collection_seen_by_somebody",
             ),
         ]
@@ -87,7 +96,9 @@ class Document(models.Model):
     url = models.URLField(max_length=2000, blank=True)
     title = models.CharField(max_length=500, blank=True)
     text = models.TextField(blank=True)
-    content_hash = models.CharField(max_length=64, help_text="of the file's bytes, parser and chunker")
+    content_hash = models.CharField(
+        max_length=64, help_text="of the file's bytes, parser and chunker"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.READY)
     error = models.TextField(blank=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -137,7 +148,9 @@ class Embedding(models.Model):
     vector = HalfVectorField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["passage", "model"], name="embedding_by_model")]
+        constraints = [
+            models.UniqueConstraint(fields=["passage", "model"], name="embedding_by_model")
+        ]
         indexes = [models.Index(fields=["collection", "model"], name="embedding_of_collection")]
 
     def __str__(self) -> str:
