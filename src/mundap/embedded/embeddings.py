@@ -61,7 +61,7 @@ class EmbeddingApp:
         """Start no thread yet: the pools make theirs with the first request."""
         self._model = model
         self._authorization = f"Bearer {key}".encode()
-        self._urgent = ThreadPoolExecutor(1, "urgent")
+        self._urgent = ThreadPoolExecutor(os.cpu_count() or 1, "urgent")
         self._bulk = ThreadPoolExecutor(os.cpu_count() or 1, "bulk", initializer=_lower_priority)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,56 +1,58 @@
-"""Which of a few texts says most about a question: sentences of passages that were found already.
-
-Words and meaning count alike, each standardised over the texts, as in `fusion.py`; without vectors, words alone.
-"""
+"""How well short texts fit a question, for choosing sentences within passages that were already found."""
 
 from __future__ import annotations
 
 import logging
 import math
-import operator
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+
+import numpy as np
 
 from mundap.errors import ModelError
+from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import QUESTION_SECONDS, embed, has_embeddings
-from mundap.retrieval.lexical import analyse, query_terms
+
+MAX_EMBEDDED_CHARACTERS = 7_000  # more would not be answered with a question's priority
 
 logger = logging.getLogger(__name__)
 
-LENGTH_PIVOT = 25  # terms; shorter texts are not rewarded further
-
 
 def rank_texts(question: str, texts: Sequence[str]) -> list[float]:
-    """Return a score for each text, higher is better; scores of different calls do not compare."""
+    """Return a score for each text, higher for a better fit: shared terms and, where there are vectors, meaning."""
     if not texts:
         return []
-    scores = _standardised(_lexical(question, texts))
-    if has_embeddings():
-        try:
-            asked, *vectors = embed([question, *texts], timeout_seconds=QUESTION_SECONDS)
-        except ModelError as error:
-            logger.warning("Ranking by words alone: %s", error.code)
-            return scores
-        dense = [sum(map(operator.mul, asked, vector)) for vector in vectors]
-        scores = [a + b for a, b in zip(scores, _standardised(dense), strict=True)]
-    return scores
+    words = _standardised(_by_words(question, texts))
+    meaning = _by_meaning(question, texts)
+    return (
+        words
+        if meaning is None
+        else [a + b for a, b in zip(words, _standardised(meaning), strict=True)]
+    )
 
 
-def _lexical(question: str, texts: Sequence[str]) -> list[float]:
-    """Return the share of the question's terms in each text, rare ones of these texts weighing more."""
-    wanted = query_terms(question)
-    bags = [Counter(term.text for term in analyse(text)) for text in texts]
-    weights = {
-        term: math.log(1 + len(texts) / (1 + sum(term in bag for bag in bags))) for term in wanted
-    }
-    return [
-        sum(weight for term, weight in weights.items() if term in bag)
-        / math.sqrt(max(bag.total(), LENGTH_PIVOT))
-        for bag in bags
-    ]
+def _by_words(question: str, texts: Sequence[str]) -> list[float]:
+    asked = lexical.query_terms(question)
+    terms = [{term.text for term in lexical.analyse(text)} for text in texts]
+    counts = Counter(text for some in terms for text in some)
+    rarity = {text: math.log(1 + len(texts) / counts[text]) for text in asked if counts[text]}
+    return [sum(rarity.get(text, 0.0) for text in some) for some in terms]
 
 
-def _standardised(values: Sequence[float]) -> list[float]:
-    mean, spread = fmean(values), pstdev(values)
-    return [(value - mean) / spread if spread else 0.0 for value in values]
+def _by_meaning(question: str, texts: Sequence[str]) -> list[float] | None:
+    if not has_embeddings() or sum(map(len, texts)) > MAX_EMBEDDED_CHARACTERS:
+        return None
+    try:
+        vectors = np.array(embed([question, *texts], timeout_seconds=QUESTION_SECONDS))
+    except ModelError as error:
+        logger.warning("Choosing sentences by words alone: %s", error.code)
+        return None
+    return list((vectors[1:] @ vectors[0]).tolist())
+
+
+def _standardised(scores: Sequence[float]) -> list[float]:
+    values = np.array(scores)
+    spread = float(values.std())
+    return (
+        [0.0] * len(scores) if spread == 0 else list(((values - values.mean()) / spread).tolist())
+    )

@@ -1,0 +1,107 @@
+"""Dense and lexical candidates of one collection, fused in the database in one statement.
+
+Each query brings its nearest passages by vector and its best by BM25. For all of them both scores are computed, set on
+one scale (standardised over the candidates) and summed; with several queries a passage has its mean. Measured against
+reciprocal ranks in docs/decisions/fusion.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from mundap.retrieval import lexical
+from mundap.retrieval.embeddings import Vector
+
+CANDIDATES = 100  # of each kind and query
+DENSE_WEIGHT = 1.0
+LEXICAL_WEIGHT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One query in the form the database takes: its BM25 weights by dimension, and its vector where there is one."""
+
+    weights: Mapping[int, float]
+    vector: Vector | None = None
+
+
+def statement(
+    collection: UUID, probes: Sequence[Probe], *, model: str, limit: int, is_exact: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return the SQL and its parameters: rows of passage and document fields with scores, best first."""
+    dimensions = len(probes[0].vector) if probes and probes[0].vector else 0
+    parameters: dict[str, Any] = {"collection": collection, "model": model, "limit": limit}
+    rows = []
+    for number, probe in enumerate(probes):
+        parameters[f"sparse{number}"] = lexical.as_sparsevec(probe.weights)
+        parameters[f"dense{number}"] = as_text(probe.vector) if probe.vector else None
+        rows.append(f"({number}, %(sparse{number})s::sparsevec, %(dense{number})s::halfvec)")
+    dense = (
+        f"embedding.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
+    )
+    join = _EMBEDDING_JOIN.format(dimensions=dimensions) if dimensions else ""
+    finders = [_LEXICAL_FINDER]
+    if dimensions:
+        finder = _EXACT_FINDER if is_exact else _INDEX_FINDER
+        finders.append(finder.format(dimensions=dimensions))
+    sql = _STATEMENT.format(
+        rows=", ".join(rows), finders=" UNION ALL ".join(finders), dense=dense, embedding=join
+    )
+    return sql, parameters
+
+
+def as_text(vector: Sequence[float]) -> str:
+    """Return pgvector's text form of a vector."""
+    return "[" + ",".join(f"{number:.5g}" for number in vector) + "]"
+
+
+# ruff: noqa: S608 - what is put into the text is numbers and pieces of this file; values are parameters
+# OFFSET 0 keeps the planner from walking an index of all collections, which may meet none of this one's passages.
+_LEXICAL_FINDER = f"""
+    (SELECT id FROM (
+        SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
+        WHERE collection_id = %(collection)s AND lexical IS NOT NULL OFFSET 0
+    ) AS matched WHERE distance < 0 ORDER BY distance LIMIT {CANDIDATES})"""
+_EXACT_FINDER = f"""
+    (SELECT passage_id FROM (
+        SELECT passage_id, vector::halfvec({{dimensions}}) <#> asked.dense AS distance FROM library_embedding
+        WHERE collection_id = %(collection)s AND model = %(model)s AND vector_dims(vector) = {{dimensions}} OFFSET 0
+    ) AS near ORDER BY distance LIMIT {CANDIDATES})"""
+_INDEX_FINDER = f"""
+    (SELECT passage_id FROM library_embedding
+        WHERE collection_id = %(collection)s AND model = %(model)s AND vector_dims(vector) = {{dimensions}}
+        ORDER BY vector::halfvec({{dimensions}}) <#> asked.dense LIMIT {CANDIDATES})"""
+_EMBEDDING_JOIN = """
+    LEFT JOIN library_embedding AS embedding ON embedding.passage_id = passage.id
+        AND embedding.model = %(model)s AND vector_dims(embedding.vector) = {dimensions}"""
+# A passage whose vector is still missing counts as average.
+_STATEMENT = f"""
+WITH asked(number, sparse, dense) AS (VALUES {{rows}}),
+found AS (
+    SELECT DISTINCT candidate.id FROM asked CROSS JOIN LATERAL ({{finders}}) AS candidate(id)
+),
+scored AS (
+    SELECT passage.id, asked.number, -(passage.lexical <#> asked.sparse) AS lexical, -({{dense}}) AS dense
+    FROM found JOIN library_passage AS passage USING (id) CROSS JOIN asked {{embedding}}
+),
+standard AS (
+    SELECT id, number, lexical, dense,
+        coalesce((lexical - avg(lexical) OVER query) / nullif(stddev_pop(lexical) OVER query, 0), 0) AS lexical_z,
+        coalesce((dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0), 0) AS dense_z
+    FROM scored WINDOW query AS (PARTITION BY number)
+),
+best AS (
+    SELECT id, avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * dense_z) AS score,
+        array_agg(coalesce(lexical, 0) ORDER BY number) AS lexical, array_agg(dense ORDER BY number) AS dense
+    FROM standard GROUP BY id ORDER BY score DESC, id LIMIT %(limit)s
+)
+SELECT passage.id, passage.document_id, document.path, document.title, document.url, passage.anchor,
+    passage.headings, passage.kind, passage.position, passage.text, passage.start, passage."end", passage.content_hash,
+    best.score, best.lexical, best.dense
+FROM best JOIN library_passage AS passage USING (id)
+    JOIN library_document AS document ON document.id = passage.document_id
+ORDER BY best.score DESC, passage.id
+"""

@@ -1,0 +1,317 @@
+"""Fills what search needs and the library left empty: lexical vectors, the collection's terms, embeddings.
+
+All of it works off what is missing: it can be stopped at any moment, run again, and run by two workers at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from mundap.errors import ModelError
+from mundap.library.models import Collection, Embedding, Passage
+from mundap.retrieval import lexical
+from mundap.retrieval.embeddings import Vector, embed, embedding_model, has_embeddings
+from mundap.retrieval.fusion import as_text
+from mundap.retrieval.models import LexicalIndex, Term
+from mundap.retrieval.transliteration import sound_of_english
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are."""
+
+LEXICAL_BATCH = 1_000
+VECTOR_BATCH = 48
+TERM_BATCH = 1_500
+# Up to here a collection is searched without an index: every neighbour is found (docs/retrieval.md has the times).
+EXACT_LIMIT = 20_000
+
+logger = logging.getLogger(__name__)
+
+
+def passage_text(headings: Sequence[str], text: str) -> str:
+    """Return what is embedded for a passage: its trail of headings and its text."""
+    return f"{' > '.join(headings)}\n{text}"
+
+
+# --- BM25
+
+
+def index_lexical(collection: Collection, progress: Progress | None = None) -> int:
+    """Fill the lexical vectors of new passages, count the collection's terms, and return how many were filled."""
+    waiting = Passage.objects.filter(collection=collection).exclude(
+        lexical__isnull=False, lexical_version=lexical.ANALYSER_VERSION
+    )
+    total, done = waiting.count(), 0
+    index, _ = LexicalIndex.objects.get_or_create(collection=collection)
+    while filled := _fill_lexical(collection, waiting):
+        done += filled
+        if progress:
+            progress(done, max(total, done))
+    index.refresh_from_db()
+    if index.is_stale or index.passages != Passage.objects.filter(collection=collection).count():
+        _count_terms(collection)
+    return done
+
+
+@transaction.atomic
+def _fill_lexical(collection: Collection, waiting: QuerySet[Passage]) -> int:
+    # A locked passage is another worker's; together they finish sooner.
+    rows = list(
+        waiting.select_for_update(skip_locked=True, of=("self",)).values_list(
+            "id", "headings", "text"
+        )[:LEXICAL_BATCH]
+    )
+    if not rows:
+        return 0
+    vectors: list[str] = []
+    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    words: set[str] = set()
+    for _, headings, text in rows:
+        weights, terms = lexical.document_vector(headings, text)
+        vectors.append(lexical.as_sparsevec(weights))
+        for term in terms:
+            forms[term.text][term.surface.lower()] += 1
+            if term.is_word:
+                words.add(term.text)
+    LexicalIndex.objects.filter(collection=collection).update(is_stale=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE library_passage SET lexical = new.lexical::sparsevec, lexical_version = %s"
+            " FROM unnest(%s::uuid[], %s::text[]) AS new(id, lexical) WHERE library_passage.id = new.id",
+            [lexical.ANALYSER_VERSION, [row[0] for row in rows], vectors],
+        )
+    _add_terms(
+        collection, {text: counts.most_common(1)[0][0] for text, counts in forms.items()}, words
+    )
+    return len(rows)
+
+
+def _add_terms(collection: Collection, surfaces: dict[str, str], words: set[str]) -> None:
+    # In the order of their dimensions: two workers that add the same terms must not lock each other out.
+    terms = sorted(
+        (lexical.term_id(text), text, surface, text in words, _sound(surface))
+        for text, surface in surfaces.items()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO retrieval_term (collection_id, dimension, text, surface, is_word, sound, frequency, model)"
+            " SELECT %s, new.*, 0, '' FROM unnest(%s::int[], %s::text[], %s::text[], %s::bool[], %s::text[]) AS new"
+            " ON CONFLICT DO NOTHING",
+            [collection.pk, *(list(column) for column in zip(*terms, strict=True))],
+        )
+
+
+def _sound(surface: str) -> str:
+    if surface.isascii() and surface.isalpha() and 3 <= len(surface) <= 40:
+        return sound_of_english(surface)
+    return ""
+
+
+@transaction.atomic
+def _count_terms(collection: Collection) -> None:
+    """Count anew in how many passages each term stands; terms of no passage are removed."""
+    index = LexicalIndex.objects.select_for_update().get(collection=collection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE retrieval_term SET frequency = coalesce(counted.passages, 0)
+            FROM retrieval_term AS term LEFT JOIN (
+                SELECT split_part(entry, ':', 1)::int AS dimension, count(*) AS passages
+                FROM library_passage,
+                    unnest(string_to_array(btrim(split_part(lexical::text, '/', 1), '{}'), ',')) AS entry
+                WHERE collection_id = %(collection)s AND lexical IS NOT NULL GROUP BY 1
+            ) AS counted USING (dimension)
+            WHERE term.collection_id = %(collection)s AND term.id = retrieval_term.id
+                AND term.frequency IS DISTINCT FROM coalesce(counted.passages, 0)
+            """,
+            {"collection": collection.pk},
+        )
+    Term.objects.filter(collection=collection, frequency=0).delete()
+    index.passages = Passage.objects.filter(collection=collection, lexical__isnull=False).count()
+    index.is_stale = False
+    index.save()
+
+
+# --- vectors
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingProgress:
+    """How far the current model's vectors of a collection are."""
+
+    done: int
+    total: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every passage has its vector."""
+        return self.done >= self.total
+
+
+def embedding_progress(collection: Collection) -> EmbeddingProgress:
+    """Return how many passages of the collection have a vector by the current model."""
+    done = Embedding.objects.filter(collection=collection, model=embedding_model()).count()
+    return EmbeddingProgress(done, Passage.objects.filter(collection=collection).count())
+
+
+def embed_missing(
+    collection: Collection | None = None,
+    progress: Progress | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Fill missing vectors of one collection or of all, and return how many passages got theirs.
+
+    A collection that another worker is busy with is left to it. Raises ModelError when the endpoint fails; what was
+    embedded before stays.
+    """
+    if not has_embeddings():
+        return 0
+    collections = [collection] if collection else list(Collection.objects.order_by("created_at"))
+    done = 0
+    for each in collections:
+        with _only_worker(each) as is_ours:
+            if is_ours:
+                _embed_terms(each, should_stop)
+                done += _embed_passages(each, progress, should_stop)
+    _make_vector_index()
+    return done
+
+
+def _without_vector(collection: Collection) -> QuerySet[Passage]:
+    has_vector = Embedding.objects.filter(passage=OuterRef("pk"), model=embedding_model())
+    return Passage.objects.filter(~Exists(has_vector), collection=collection).order_by("id")
+
+
+def _embed_passages(
+    collection: Collection, progress: Progress | None, should_stop: Callable[[], bool]
+) -> int:
+    state = embedding_progress(collection)
+    done, last = 0, None
+    while not should_stop():
+        waiting = _without_vector(collection)
+        rows = list(
+            (waiting.filter(id__gt=last) if last else waiting).values_list(
+                "id", "headings", "text"
+            )[:VECTOR_BATCH]
+        )
+        if not rows:
+            return done
+        last = rows[-1][0]  # a passage that the endpoint refuses is not tried again in this run
+        vectors = _embed_each([passage_text(headings, text) for _, headings, text in rows])
+        done += _store_vectors(
+            collection,
+            [(row[0], vector) for row, vector in zip(rows, vectors, strict=True) if vector],
+        )
+        if progress:
+            progress(min(state.done + done, state.total), state.total)
+    return done
+
+
+def _embed_each(texts: Sequence[str]) -> list[Vector | None]:
+    """Return the vectors, and None for a text that the endpoint refuses by itself (one that is too long, say)."""
+    try:
+        return list(embed(texts))
+    except ModelError as error:
+        if error.is_retryable or len(texts) == 1:
+            raise
+    vectors: list[Vector | None] = []
+    for text in texts:
+        try:
+            vectors += embed([text])
+        except ModelError as error:
+            if error.is_retryable:
+                raise
+            vectors.append(None)
+    if not any(vectors):
+        raise ModelError("The embedding endpoint refuses every text.")
+    logger.warning("%d passages were refused by the embedding endpoint.", vectors.count(None))
+    return vectors
+
+
+def _store_vectors(collection: Collection, pairs: Sequence[tuple[object, Vector]]) -> int:
+    # Passages that were replaced in the meantime are left out; those that stay must stay until the row stands.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO library_embedding (passage_id, collection_id, model, vector)"
+            " SELECT passage.id, passage.collection_id, %s, new.vector::halfvec"
+            " FROM unnest(%s::uuid[], %s::text[]) AS new(id, vector) JOIN library_passage AS passage USING (id)"
+            " WHERE passage.collection_id = %s FOR KEY SHARE OF passage ON CONFLICT DO NOTHING",
+            [
+                embedding_model(),
+                [key for key, _ in pairs],
+                [as_text(v) for _, v in pairs],
+                collection.pk,
+            ],
+        )
+        return cursor.rowcount
+
+
+def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> None:
+    """Give the collection's words their vectors: questions in another language are mapped to them."""
+    model = embedding_model()
+    waiting = Term.objects.filter(
+        ~Q(model=model), collection=collection, is_word=True, surface__regex=r"^[a-z]{3,30}$"
+    ).order_by("-frequency")
+    while not should_stop():
+        terms = list(waiting.values_list("id", "surface")[:TERM_BATCH])
+        if not terms:
+            return
+        vectors = embed([surface for _, surface in terms])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE retrieval_term SET vector = new.vector::halfvec, model = %s"
+                " FROM unnest(%s::bigint[], %s::text[]) AS new(id, vector) WHERE retrieval_term.id = new.id",
+                [model, [key for key, _ in terms], [as_text(vector) for vector in vectors]],
+            )
+
+
+@contextmanager
+def _only_worker(collection: Collection) -> Iterator[bool]:
+    """Yield whether no other worker embeds this collection; a worker that dies lets go with its connection."""
+    name = f"mundap embed {collection.pk}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        (is_ours,) = cursor.fetchone()
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def _make_vector_index() -> None:
+    """Make the model's HNSW index once some collection is too large to be searched exactly."""
+    model = embedding_model()
+    largest = (
+        Embedding.objects.filter(model=model)
+        .values("collection")
+        .annotate(size=Count("id"))
+        .order_by("-size")
+        .first()
+    )
+    if largest is None or largest["size"] <= EXACT_LIMIT:
+        return
+    dimensions = (
+        Embedding.objects.filter(model=model).values_list("vector", flat=True)[0].dimensions()
+    )
+    name = f"embedding_hnsw_{hashlib.blake2b(f'{model} {dimensions}'.encode(), digest_size=6).hexdigest()}"
+    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        if (row := cursor.fetchone()) and row[0]:
+            return
+        cursor.execute(f"DROP INDEX IF EXISTS {name}")  # half made by a run that died
+        cursor.execute(
+            f"CREATE INDEX {concurrently} {name} ON library_embedding"
+            f" USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
+            f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
+            [model],
+        )
