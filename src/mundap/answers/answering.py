@@ -5,7 +5,7 @@ The steps: queries (rewriting) → search → evidence → the model's answer, o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -39,7 +39,7 @@ TITLE_TIMEOUT_SECONDS = 10.0
 
 async def answer(
     question: str, *, collection: Collection, history: Sequence[HistoryMessage] = ()
-) -> AsyncIterator[AnswerEvent]:
+) -> AsyncGenerator[AnswerEvent, None]:
     """Yield Retrieved, then TextDelta as the text comes, then Answered.
 
     Raises ModelError (or a subclass) when the chat model fails, also after some deltas.

@@ -1,0 +1,172 @@
+"""An answer that this process is writing, in memory; any number of readers follow it at their own pace.
+
+Readers keep no queue: each remembers how much of the text it has sent, so one that falls behind gets what it missed as
+one piece, and none can slow the writer or cost memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from mundap.accounts.models import User
+from mundap.answers.events import Answered, AnswerEvent, Retrieved, TextDelta
+from mundap.chats.models import State
+from mundap.chats.store import TurnView
+from mundap.chats.turns import Begun, Ending, error_json
+from mundap.errors import ModelError, ModelTimeout, MundapError
+from mundap.library.models import Collection
+
+
+class LiveTurn:
+    """A running turn's text so far, and how it is to end."""
+
+    def __init__(self, begun: Begun, *, user: User, question: str, collection: Collection) -> None:
+        self.begun = begun
+        self.user = user
+        self.question = question
+        self.collection = collection
+        self.revision = 0  # of what readers see
+        self.text = ""
+        self.saved_characters = 0  # of the text, in the draft
+        self.retrieval: dict[str, Any] | None = None
+        self.final: TurnView | None = None
+        self.generation: asyncio.Task[Ending] | None = None
+        self._answered: Answered | None = None
+        self._cut: tuple[State, MundapError | None] | None = None
+        self._started = self._heard = time.monotonic()
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def view(self) -> TurnView:
+        """Return the turn as its reader sees it now."""
+        return self.final or TurnView(
+            self.begun.turn,
+            self.begun.chat,
+            self.begun.answer,
+            State.RUNNING,
+            self.begun.title,
+            self.text,
+            retrieval=self.retrieval,
+        )
+
+    # --- written by the runner
+    def take(self, event: AnswerEvent) -> None:
+        """Take the next event of the answer. Raises ModelError when it grows too long."""
+        self._heard = time.monotonic()
+        match event:
+            case TextDelta(text):
+                self.text += storable(text)
+                if len(self.text) > settings.ANSWER_MAX_CHARACTERS:
+                    self.text = self.text[: settings.ANSWER_MAX_CHARACTERS]
+                    raise ModelError(
+                        _("The answer grew longer than %(limit)d characters and was cut off.")
+                        % {"limit": settings.ANSWER_MAX_CHARACTERS}
+                    )
+            case Retrieved():
+                self.retrieval = retrieval_json(event)
+            case Answered():
+                self._answered = event
+        self.announce()
+
+    def cut(self, status: State, error: MundapError | None = None) -> None:
+        """Stop generating; what there is becomes the answer. The first cut decides."""
+        if self._cut is None and self.generation and not self.generation.done():
+            self._cut = (status, error)
+            self.generation.cancel()
+
+    def give_up_if_stuck(self) -> None:
+        """Cut an answer that takes too long, or whose model has been silent for too long."""
+        now = time.monotonic()
+        if now - self._heard > settings.MODEL_SILENCE_SECONDS:
+            self.cut(
+                State.FAILED,
+                ModelTimeout(_("The language model was silent for too long. Try again.")),
+            )
+        elif now - self._started > settings.TURN_SECONDS:
+            self.cut(
+                State.FAILED,
+                ModelTimeout(_("The answer took too long and was cut off. Try again.")),
+            )
+
+    def ending(self, error: MundapError | None = None) -> Ending:
+        """Return how the answer ends as things stand: as cut, by `error`, or complete."""
+        if self._answered is not None:
+            return Ending(
+                State.COMPLETE,
+                storable(self._answered.text),
+                citations=[citation.as_json() for citation in self._answered.citations],
+                usage=self._answered.usage,
+                # The pages show a "not in the documents" in another voice than an answer.
+                retrieval=(self.retrieval or {}) | {"is_answered": self._answered.is_answered},
+            )
+        status, error = self._cut or (State.FAILED, error)
+        return Ending(
+            status,
+            self.text,
+            retrieval=self.retrieval or {},
+            error=None if error is None else error_json(error),
+        )
+
+    def end(self, final: TurnView) -> None:
+        """Tell the readers the stored end."""
+        self.final = final
+        self.announce()
+
+    def announce(self) -> None:
+        """Wake the readers."""
+        self.revision += 1
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- for readers
+    async def change(self, *, since: int) -> None:
+        """Return when the revision is another than `since`."""
+        if self.revision == since:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+
+def final_view(live: LiveTurn, ending: Ending) -> TurnView:
+    """Return what a reader sees of the turn once it is stored with this ending."""
+    return replace(
+        live.view,
+        status=ending.status,
+        text=ending.text,
+        retrieval=ending.retrieval,
+        citations=ending.citations,
+        usage=ending.usage,
+        error=ending.error,
+        streamed=live.text,
+    )
+
+
+def retrieval_json(event: Retrieved) -> dict[str, Any]:
+    """Return what is stored of a search: the queries, and what the classic contract shows of each passage."""
+    passages: Sequence[Mapping[str, Any]] = [
+        {
+            "passage": str(one.passage),
+            "document": one.title,
+            "path": one.path,
+            "headings": list(one.headings),
+            "url": one.url,
+        }
+        for one in event.passages
+    ]
+    return {"queries": list(event.queries), "passages": passages}
+
+
+def storable(text: str) -> str:
+    """Return the text without what the database cannot hold: NUL, and halves of surrogate pairs."""
+    if text.isascii():
+        return text.replace("\0", "")
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,0 +1,265 @@
+"""Answers being written by this server process: each a task of its own, outside any request.
+
+One runner a running event loop. A second a statement extends its turns' leases, saves drafts and hears of stops; the
+reaper finishes what dead processes left. `lifespan.py` opens and closes it; without a lifespan it opens with the
+first turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.db import Error
+from django.utils.translation import activate, get_language
+from django.utils.translation import gettext as _
+
+from mundap.accounts.models import User
+from mundap.answers.answering import answer, write_title
+from mundap.chats import services, store, turns
+from mundap.chats.live import LiveTurn, final_view
+from mundap.chats.models import State
+from mundap.chats.store import TurnView
+from mundap.chats.turns import Ask, Begun, Ending, error_json, interruption
+from mundap.config.threads import in_database_thread
+from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
+
+BEAT_SECONDS = 1.0
+BEATS_A_DRAFT = 2
+REAP_SECONDS = 5.0
+POLL_SECONDS = 1.0  # by readers of a turn that another process runs
+FINISH_ATTEMPTS = 12  # over about a minute: the answer was paid for, the database may come back
+PURGE_SECONDS = 3600.0
+CLOSE_SECONDS = 5.0
+QUIET_SECONDS = 15.0  # after which a reader is told that there is nothing new
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, Runner] = WeakKeyDictionary()
+
+
+def get_runner() -> Runner:
+    """Return the runner of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _runners:
+        _runners[loop] = Runner()
+    return _runners[loop]
+
+
+class Runner:
+    """The turns of one process."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._live: dict[UUID, LiveTurn] = {}
+        self._beginning = 0
+        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references
+        self._answers: set[asyncio.Task[None]] = set()  # those of them that close() waits for
+        self._keeper: asyncio.Task[None] | None = None
+        self._is_open = self._is_closing = False
+
+    def open(self) -> None:
+        """Start reaping, once."""
+        if not self._is_open:
+            self._is_open = True
+            self._spawn(_repeat(turns.reap, every_seconds=REAP_SECONDS))
+            self._spawn(_repeat(services.purge_deleted, every_seconds=PURGE_SECONDS))
+
+    async def close(self, *, grace_seconds: float) -> None:
+        """Take no new turns, let the running ones end, and store what is left after the grace as interrupted."""
+        self._is_closing = True
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=grace_seconds)
+        for live in self._live.values():
+            live.cut(State.INTERRUPTED, interruption())
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def start(self, user: User, ask: Ask) -> Begun:
+        """Store the question and start its answer; the request may end now. Raises as `turns.begin`."""
+        if self._is_closing:
+            raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
+        self.open()
+        # A task, so that a client that leaves while the question is stored does not leave it unanswered.
+        return await asyncio.shield(self._spawn(self._begin(user, ask, language=get_language())))
+
+    def stop(self, turn: UUID) -> None:
+        """Stop the turn at once if it runs here; elsewhere its runner hears of it."""
+        if live := self._live.get(turn):
+            live.cut(State.STOPPED)
+
+    async def watch(self, user: User, turn: UUID) -> AsyncGenerator[TurnView | None, None]:
+        """Yield the user's turn whenever it has changed, its final state last; None when all was quiet for long.
+
+        A turn that runs elsewhere is read from its draft. Raises NotFound.
+        """
+        live = self._live.get(turn)
+        source = _stored(user, turn)
+        if live and live.user.pk == user.pk:
+            source = _live(live)
+        async with aclosing(source):
+            async for view in source:
+                yield view
+
+    # --- a turn's tasks
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task in a context of its own: nothing of the request that caused it outlives the request there."""
+        task = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _begin(self, user: User, ask: Ask, *, language: str | None) -> Begun:
+        activate(language or settings.LANGUAGE_CODE)
+        self._beginning += 1
+        try:
+            has_room = len(self._live) + self._beginning <= settings.TURNS_PER_PROCESS
+            begun = await in_database_thread(
+                turns.begin, user, ask, runner=self.name, has_room=has_room
+            )
+        finally:
+            self._beginning -= 1
+        if begun.collection is not None:
+            live = LiveTurn(begun, user=user, question=ask.text, collection=begun.collection)
+            self._live[begun.turn] = live
+            task = self._spawn(self._answer(live, language=language))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+            if self._keeper is None or self._keeper.done():
+                self._keeper = self._spawn(self._keep())
+        return begun
+
+    async def _answer(self, live: LiveTurn, *, language: str | None) -> None:
+        live.generation = self._spawn(_generate(live, language=language))
+        await asyncio.wait([live.generation])
+        ending = live.ending() if live.generation.cancelled() else live.generation.result()
+        final = await self._finish(live, ending)
+        del self._live[live.begun.turn]
+        live.end(final)
+        if live.begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
+            self._spawn(_write_title(live))
+
+    async def _finish(self, live: LiveTurn, ending: Ending) -> TurnView:
+        """Store the ending and return what is stored: another's, if the turn was taken from this runner."""
+        turn = live.begun.turn
+        for attempt in range(FINISH_ATTEMPTS):
+            try:
+                if await in_database_thread(turns.finish, turn, ending, runner=self.name):
+                    return final_view(live, ending)
+                logger.warning("Turn %s was finished by another process", turn)
+                return await in_database_thread(store.get_turn_for, live.user, turn)
+            except Error:
+                logger.warning("The end of turn %s could not be stored yet", turn, exc_info=True)
+                await asyncio.sleep(min(2**attempt / 10, 8))
+            except NotFound:  # the conversation is deleted
+                break
+        error = interruption()
+        return final_view(live, replace(ending, status=State.INTERRUPTED, error=error_json(error)))
+
+    # --- a process's tasks
+    async def _keep(self) -> None:
+        """Extend leases, save drafts, hear of stops and watch the clock, as long as there are turns."""
+        beat = 0
+        while self._live:
+            await asyncio.sleep(BEAT_SECONDS)
+            beat += 1
+            held = list(self._live.values())
+            for live in held:
+                live.give_up_if_stuck()
+            drafts = [live for live in held if live.saved_characters != len(live.text)]
+            if beat % BEATS_A_DRAFT:
+                drafts = []
+            await self._beat(held, {live.begun.turn: live.text for live in drafts})
+
+    async def _beat(self, held: list[LiveTurn], drafts: dict[UUID, str]) -> None:
+        ids = [live.begun.turn for live in held]
+        try:
+            heard = await in_database_thread(turns.keep, ids, drafts, runner=self.name)
+        except Error:
+            logger.warning("No heartbeat: the database did not answer", exc_info=True)
+            return
+        for live in held:
+            turn = live.begun.turn
+            live.saved_characters = len(drafts.get(turn, "")) or live.saved_characters
+            if turn in heard.to_stop:
+                live.cut(State.STOPPED)
+            elif turn not in heard.held:  # finished by itself meanwhile, or taken by a reaper
+                live.cut(State.INTERRUPTED, interruption())
+
+
+async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
+    """Run the answer and return how it ended; a cut cancels this task instead."""
+    activate(language or settings.LANGUAGE_CODE)
+    begun = live.begun
+    try:
+        events = answer(live.question, collection=live.collection, history=begun.history)
+        async with aclosing(events):
+            async for event in events:
+                live.take(event)
+    except MundapError as exc:
+        return live.ending(exc)
+    except Exception:
+        logger.exception("Turn %s failed", begun.turn)
+        return live.ending(MundapError(_("Something went wrong on our side. Try again.")))
+    return live.ending(ModelError(_("The answer ended too early. Try again.")))
+
+
+async def _write_title(live: LiveTurn) -> None:
+    """Give the chat a better title than its shortened question, unless somebody has named it meanwhile."""
+    title = await write_title(live.question)
+    if title != live.begun.title:
+        await in_database_thread(
+            services.retitle, live.begun.chat, title=title, instead_of=live.begun.title
+        )
+
+
+async def _repeat(step: Callable[[], object], *, every_seconds: float) -> None:
+    while True:
+        try:
+            await in_database_thread(step)
+        except Error:
+            logger.warning("The database did not answer", exc_info=True)
+        await asyncio.sleep(every_seconds)
+
+
+async def _live(live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
+    while not live.final:
+        seen = live.revision
+        yield live.view
+        while live.revision == seen:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await live.change(since=seen)
+            except TimeoutError:
+                yield None
+    yield live.final
+
+
+async def _stored(user: User, turn: UUID) -> AsyncGenerator[TurnView | None, None]:
+    last, quiet_seconds = None, 0.0
+    while True:
+        view = await in_database_thread(store.get_turn_for, user, turn)
+        if view != last:
+            last, quiet_seconds = view, 0.0
+            yield view
+        elif quiet_seconds >= QUIET_SECONDS:
+            quiet_seconds = 0.0
+            yield None
+        if view.is_final:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+        quiet_seconds += POLL_SECONDS

@@ -1,0 +1,116 @@
+"""Changes to conversations that are not turns. Each takes the user; another user's object is not found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mundap.accounts.models import User
+from mundap.chats.models import TITLE_MAX_CHARACTERS, Chat, Message, State, Turn
+from mundap.chats.shapes import stream_url
+from mundap.errors import Conflict, NotFound, TurnInProgress
+
+RESTORABLE = timedelta(days=30)
+
+
+def change_chat(user: User, chat_id: UUID, **columns: Any) -> None:
+    """Set the chat's `title` or `pinned`. Raises NotFound."""
+    if not _own_chats(user).filter(pk=chat_id).update(**columns):
+        raise _no_chat()
+
+
+def delete_chat(user: User, chat_id: UUID) -> None:
+    """Take the chat out of sight and stop what runs in it; it can be restored for a while. Raises NotFound."""
+    if not _own_chats(user).filter(pk=chat_id).update(deleted_at=timezone.now()):
+        raise _no_chat()
+    Turn.objects.filter(chat=chat_id, status=State.RUNNING, stop_requested_at=None).update(
+        stop_requested_at=timezone.now()
+    )
+
+
+def restore_chat(user: User, chat_id: UUID) -> None:
+    """Bring a deleted chat back; nothing happens to one that is there. Raises NotFound, also when it is too late."""
+    chats = Chat.objects.filter(pk=chat_id, owner=user)
+    deleted = chats.filter(deleted_at__gt=timezone.now() - RESTORABLE)
+    if not deleted.update(deleted_at=None) and not chats.filter(deleted_at=None).exists():
+        raise _no_chat()
+
+
+def purge_deleted() -> None:
+    """Remove for good what was deleted longer ago than it can be restored."""
+    old = Chat.objects.filter(deleted_at__lt=timezone.now() - RESTORABLE).order_by("deleted_at")
+    Chat.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:500])).delete()
+
+
+def retitle(chat_id: UUID, *, title: str, instead_of: str) -> None:
+    """Set the chat's title if it still is `instead_of`: nobody has named it meanwhile."""
+    Chat.objects.filter(pk=chat_id, title=instead_of).update(title=title[:TITLE_MAX_CHARACTERS])
+
+
+def rate_message(user: User, message_id: UUID, *, rating: str, comment: str) -> None:
+    """Store what the user thinks of an answer; an empty rating takes it back. Raises NotFound, Conflict."""
+    message = _get_message(user, message_id)
+    if message.role != Message.Role.ASSISTANT:
+        raise Conflict(_("Only answers can be rated."))
+    if message.state == State.RUNNING:
+        raise Conflict(_("This answer is still being written."))
+    Message.objects.filter(pk=message.pk).update(rating=rating, comment=comment if rating else "")
+
+
+def select_version(user: User, message_id: UUID) -> UUID:
+    """Make this version of the last question or answer the current one, with what belongs to it; return the chat.
+
+    A question brings its newest answer along, an answer its question. Raises NotFound, TurnInProgress, Conflict.
+    """
+    with transaction.atomic():
+        chat_id = _get_message(user, message_id).chat_id
+        chat = _own_chats(user).select_for_update(no_key=True).get(pk=chat_id)
+        running = Turn.objects.filter(chat=chat, status=State.RUNNING).first()
+        if running:
+            raise TurnInProgress(
+                _("The last question is still being answered."),
+                extra={"turn": str(running.pk), "stream": stream_url(running.pk)},
+            )
+        message = Message.objects.get(pk=message_id)
+        if message.position < chat.next_position - 2:
+            raise Conflict(_("Only the last question and its answer have versions to choose from."))
+        for each in (message, _counterpart(message)):
+            if each is not None and not each.is_current:
+                _make_current(each)
+    return chat_id
+
+
+def _counterpart(message: Message) -> Message | None:
+    """Return the question of an answer, or the newest answer to a question."""
+    if message.role == Message.Role.ASSISTANT:
+        turn = Turn.objects.select_related("question").filter(answer=message).first()
+        return turn.question if turn else None
+    turn = Turn.objects.select_related("answer").filter(question=message).order_by("-id").first()
+    return turn.answer if turn else None
+
+
+def _make_current(message: Message) -> None:
+    """Clear the flag before setting it: the unique index allows one at any moment."""
+    versions = Message.objects.filter(chat=message.chat_id, position=message.position)
+    versions.filter(is_current=True).update(is_current=False)
+    versions.filter(pk=message.pk).update(is_current=True)
+
+
+def _own_chats(user: User) -> Any:
+    return Chat.objects.filter(owner=user, deleted_at=None)
+
+
+def _get_message(user: User, message_id: UUID) -> Message:
+    message = Message.objects.filter(pk=message_id, chat__owner=user, chat__deleted_at=None).first()
+    if message is None:
+        raise NotFound(_("This message does not exist."))
+    return message
+
+
+def _no_chat() -> NotFound:
+    return NotFound(_("This conversation does not exist."))

@@ -1,0 +1,403 @@
+"""A turn's life in the database: begun, held by a lease, stopped, finished or reaped. Each function is one transaction.
+
+Whoever changes a running turn locks its chat first, so that posting, finishing and reaping cannot wait for each other
+in a circle. Time is the database's own: servers' clocks need not agree. `runner.py` runs the answer in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext as _
+from uuid_utils.compat import uuid7
+
+from mundap.accounts.models import User
+from mundap.answers.answering import shorten
+from mundap.answers.events import HistoryMessage
+from mundap.chats.models import State
+from mundap.chats.shapes import stream_url
+from mundap.errors import (
+    Conflict,
+    KeyReused,
+    LimitReached,
+    MundapError,
+    NotFound,
+    ServiceUnavailable,
+    TurnInProgress,
+)
+from mundap.library.models import Collection
+from mundap.library.selectors import list_collections_for
+
+LEASE_SECONDS = 15
+HISTORY_MESSAGES = 12
+_POSTING_LOCK = 20_002  # the class of our advisory locks: one post of a person at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question as posted: into a chat, or into a new one about `collection`."""
+
+    text: str
+    key: str
+    chat: UUID | None = None
+    collection: Collection | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Return what makes two posts with one key the same request."""
+        place = str(self.chat) if self.chat else f"new:{self.collection and self.collection.pk}"
+        return hashlib.sha256(json.dumps([place, self.text]).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn that `begin` stored; or one found by its key, without a collection: there is nothing to run."""
+
+    turn: UUID
+    chat: UUID
+    answer: UUID
+    title: str = ""
+    is_first: bool = False
+    collection: Collection | None = None
+    history: tuple[HistoryMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an answer ended, as it is stored."""
+
+    status: State
+    text: str
+    citations: Sequence[Mapping[str, Any]] = ()
+    usage: Mapping[str, int] = field(default_factory=dict)
+    retrieval: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a heartbeat learnt: the turns still ours, and those among them that were asked to stop."""
+
+    held: frozenset[UUID]
+    to_stop: frozenset[UUID]
+
+
+def begin(user: User, ask: Ask, *, runner: str, has_room: bool) -> Begun:
+    """Store the question and a running turn for it, or return the turn that this key already made.
+
+    Raises KeyReused, NotFound, TurnInProgress, LimitReached, and Conflict when the chat's collection is gone.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_POSTING_LOCK, str(user.pk)]
+        )
+        known, running = _look_up(cursor, user, ask)
+        if known:
+            return known
+        if ask.chat is None:
+            chat, position, collection, title = uuid7(), 0, ask.collection, shorten(ask.text)
+        else:
+            chat = ask.chat
+            position, collection_id, title = _lock_chat(cursor, user, chat)
+            _free_chat(cursor, chat)
+            collection = _find_collection(user, collection_id)
+        if collection is None:
+            raise Conflict(_("What this conversation was about is no longer available to you."))
+        if running >= settings.TURNS_PER_USER:
+            raise LimitReached(
+                _("Too many answers are being written for you. Wait for one to end.")
+            )
+        if not has_room:
+            raise LimitReached(_("The server is busy. Try again in a moment."))
+        if ask.chat is None:
+            _insert_chat(cursor, chat, user=user, collection=collection, title=title)
+        begun = Begun(
+            uuid7(),
+            chat,
+            uuid7(),
+            title=title,
+            is_first=position == 0,
+            collection=collection,
+            history=_history(cursor, chat) if position else (),
+        )
+        _insert_turn(cursor, begun, ask, user=user, runner=runner, position=position)
+    return begun
+
+
+def _look_up(cursor: CursorWrapper, user: User, ask: Ask) -> tuple[Begun | None, int]:
+    """Return the turn that the key made, and how many turns of the user are running."""
+    cursor.execute(
+        """
+        SELECT t.id, t.chat_id, t.answer_id, t.request_hash, (
+            SELECT count(*) FROM chats_turn r
+            WHERE r.owner_id = %(owner)s AND r.status = 'running' AND r.lease_until > clock_timestamp()
+        )
+        FROM (SELECT 1) one
+        LEFT JOIN chats_turn t ON t.owner_id = %(owner)s AND t.idempotency_key = %(key)s
+        """,
+        {"owner": user.pk, "key": ask.key},
+    )
+    turn, chat, answer, digest, running = cursor.fetchone()
+    if turn is None:
+        return None, running
+    if bytes(digest) != ask.digest:
+        raise KeyReused(
+            _(
+                "This Idempotency-Key was used for another request. Use a new key for a new question."
+            )
+        )
+    return Begun(turn, chat, answer), running
+
+
+def _lock_chat(cursor: CursorWrapper, user: User, chat: UUID) -> tuple[int, UUID | None, str]:
+    cursor.execute(
+        """
+        SELECT next_position, collection_id, title FROM chats_chat
+        WHERE id = %s AND owner_id = %s AND deleted_at IS NULL
+        FOR NO KEY UPDATE
+        """,
+        [chat, user.pk],
+    )
+    row: tuple[int, UUID | None, str] | None = cursor.fetchone()
+    if row is None:
+        raise NotFound(_("This conversation does not exist."))
+    return row
+
+
+def _free_chat(cursor: CursorWrapper, chat: UUID) -> None:
+    """Finish a turn in the locked chat whose runner is dead. Raises TurnInProgress for a living one."""
+    cursor.execute(
+        "SELECT id, lease_until > clock_timestamp() FROM chats_turn WHERE chat_id = %s AND status = 'running'",
+        [chat],
+    )
+    row = cursor.fetchone()
+    if row and row[1]:
+        raise TurnInProgress(
+            _("The last question is still being answered."),
+            extra={"turn": str(row[0]), "stream": stream_url(row[0])},
+        )
+    if row:
+        _interrupt(cursor, row[0])
+
+
+def _find_collection(user: User, collection_id: UUID | None) -> Collection | None:
+    if collection_id is None:
+        return None
+    return list_collections_for(user).filter(pk=collection_id).first()
+
+
+def _history(cursor: CursorWrapper, chat: UUID) -> tuple[HistoryMessage, ...]:
+    """Return the last messages that say something, oldest first."""
+    cursor.execute(
+        """
+        SELECT role, text FROM chats_message
+        WHERE chat_id = %s AND is_current AND text <> '' ORDER BY position DESC LIMIT %s
+        """,
+        [chat, HISTORY_MESSAGES],
+    )
+    return tuple(HistoryMessage(role, text) for role, text in reversed(cursor.fetchall()))
+
+
+def _insert_chat(
+    cursor: CursorWrapper, chat: UUID, *, user: User, collection: Collection, title: str
+) -> None:
+    cursor.execute(
+        """
+        INSERT INTO chats_chat (id, owner_id, collection_id, title, pinned, next_position)
+        VALUES (%s, %s, %s, %s, false, 0)
+        """,
+        [chat, user.pk, collection.pk, title],
+    )
+
+
+def _insert_turn(
+    cursor: CursorWrapper, begun: Begun, ask: Ask, *, user: User, runner: str, position: int
+) -> None:
+    """Insert the turn, its question and the answer's placeholder; foreign keys are checked at the end."""
+    cursor.execute(
+        """
+        WITH chat AS (
+            UPDATE chats_chat SET next_position = %(position)s + 2, updated_at = statement_timestamp()
+            WHERE id = %(chat)s
+        ), turn AS (
+            INSERT INTO chats_turn (id, chat_id, owner_id, idempotency_key, request_hash, status, runner,
+                                    lease_until, question_id, answer_id, usage, retrieval)
+            VALUES (%(turn)s, %(chat)s, %(owner)s, %(key)s, %(digest)s, 'running', %(runner)s,
+                    clock_timestamp() + make_interval(secs => %(lease)s), %(question)s, %(answer)s, '{}', '{}')
+        )
+        INSERT INTO chats_message (id, chat_id, turn_id, position, version, is_current, role, text, state,
+                                   citations, rating, comment)
+        VALUES (%(question)s, %(chat)s, %(turn)s, %(position)s, 1, true, 'user', %(text)s, 'complete',
+                '[]', '', ''),
+               (%(answer)s, %(chat)s, %(turn)s, %(position)s + 1, 1, true, 'assistant', '', 'running',
+                '[]', '', '')
+        """,
+        {
+            "turn": begun.turn,
+            "chat": begun.chat,
+            "owner": user.pk,
+            "key": ask.key,
+            "digest": ask.digest,
+            "runner": runner,
+            "lease": LEASE_SECONDS,
+            "question": uuid7(),
+            "answer": begun.answer,
+            "position": position,
+            "text": ask.text,
+        },
+    )
+
+
+def finish(turn: UUID, ending: Ending, *, runner: str) -> bool:
+    """Store how the answer ended; False when the turn is no longer this runner's, and nothing was stored."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH chat AS (
+                SELECT c.id FROM chats_chat c JOIN chats_turn t ON t.chat_id = c.id
+                WHERE t.id = %(turn)s FOR NO KEY UPDATE OF c
+            ), turn AS (
+                UPDATE chats_turn t
+                SET status = %(status)s, usage = %(usage)s, retrieval = %(retrieval)s, error = %(error)s,
+                    finished_at = clock_timestamp()
+                FROM chat
+                WHERE t.id = %(turn)s AND t.chat_id = chat.id AND t.status = 'running' AND t.runner = %(runner)s
+                RETURNING t.id, t.answer_id
+            ), draft AS (
+                DELETE FROM chats_turndraft d USING turn WHERE d.turn_id = turn.id
+            ), message AS (
+                UPDATE chats_message m SET text = %(text)s, citations = %(citations)s, state = %(status)s
+                FROM turn WHERE m.id = turn.answer_id
+            )
+            SELECT id FROM turn
+            """,
+            {
+                "turn": turn,
+                "runner": runner,
+                "status": ending.status.value,
+                "text": ending.text,
+                "citations": json.dumps(list(ending.citations)),
+                "usage": json.dumps(ending.usage),
+                "retrieval": json.dumps(ending.retrieval),
+                "error": None if ending.error is None else json.dumps(ending.error),
+            },
+        )
+        return cursor.fetchone() is not None
+
+
+def keep(turns: Sequence[UUID], drafts: Mapping[UUID, str], *, runner: str) -> Heard:
+    """Extend the leases of this runner's turns and save the drafts that changed; return what was heard.
+
+    One after the other, never at once: both lock several turns.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE chats_turn SET lease_until = clock_timestamp() + make_interval(secs => %s)
+            WHERE id = ANY(%s) AND status = 'running' AND runner = %s
+            RETURNING id, stop_requested_at IS NOT NULL
+            """,
+            [LEASE_SECONDS, list(turns), runner],
+        )
+        rows = cursor.fetchall()
+        if drafts:
+            # FOR SHARE waits for a finish under way, and then leaves its turn out.
+            cursor.execute(
+                """
+                WITH held AS (
+                    SELECT t.id FROM chats_turn t
+                    WHERE t.id = ANY(%(ids)s) AND t.status = 'running' AND t.runner = %(runner)s FOR SHARE
+                )
+                INSERT INTO chats_turndraft (turn_id, text, updated_at)
+                SELECT new.id, new.text, clock_timestamp()
+                FROM unnest(%(ids)s::uuid[], %(texts)s::text[]) AS new (id, text) JOIN held USING (id)
+                ON CONFLICT (turn_id) DO UPDATE SET text = EXCLUDED.text, updated_at = EXCLUDED.updated_at
+                """,
+                {"ids": list(drafts), "texts": list(drafts.values()), "runner": runner},
+            )
+    return Heard(
+        held=frozenset(turn for turn, _stop in rows),
+        to_stop=frozenset(turn for turn, stop in rows if stop),
+    )
+
+
+def request_stop(user: User, turn: UUID) -> None:
+    """Ask whoever runs the turn to stop; nothing happens to one that has ended. Raises NotFound."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE chats_turn SET stop_requested_at = clock_timestamp()
+            WHERE id = %s AND owner_id = %s AND status = 'running' AND stop_requested_at IS NULL
+            """,
+            [turn, user.pk],
+        )
+        if cursor.rowcount:
+            return
+        cursor.execute("SELECT 1 FROM chats_turn WHERE id = %s AND owner_id = %s", [turn, user.pk])
+        if cursor.fetchone() is None:
+            raise NotFound(_("This answer does not exist."))
+
+
+def reap() -> int:
+    """Finish the turns whose runner is dead, each with its draft; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT id FROM chats_turn WHERE status = 'running' AND lease_until < clock_timestamp()
+            ORDER BY id LIMIT 100
+            """
+        )
+        expired = [row[0] for row in cursor.fetchall()]
+        return sum(_interrupt(cursor, turn) for turn in expired)
+
+
+def reap_one(turn: UUID) -> bool:
+    """Finish this turn if its lease has run out; tell whether it did."""
+    with connection.cursor() as cursor:
+        return _interrupt(cursor, turn)
+
+
+def _interrupt(cursor: CursorWrapper, turn: UUID) -> bool:
+    error = error_json(interruption())
+    cursor.execute(
+        """
+        WITH chat AS (
+            SELECT c.id FROM chats_chat c JOIN chats_turn t ON t.chat_id = c.id
+            WHERE t.id = %(turn)s FOR NO KEY UPDATE OF c
+        ), turn AS (
+            UPDATE chats_turn t
+            SET status = 'interrupted', error = %(error)s, finished_at = clock_timestamp()
+            FROM chat
+            WHERE t.id = %(turn)s AND t.chat_id = chat.id AND t.status = 'running'
+              AND t.lease_until < clock_timestamp()
+            RETURNING t.id, t.answer_id
+        ), draft AS (
+            DELETE FROM chats_turndraft d USING turn WHERE d.turn_id = turn.id RETURNING d.turn_id, d.text
+        ), message AS (
+            UPDATE chats_message m SET text = coalesce(draft.text, ''), state = 'interrupted'
+            FROM turn LEFT JOIN draft ON draft.turn_id = turn.id
+            WHERE m.id = turn.answer_id
+        )
+        SELECT id FROM turn
+        """,
+        {"turn": turn, "error": json.dumps(error)},
+    )
+    return cursor.fetchone() is not None
+
+
+def interruption() -> MundapError:
+    """Return the error of an answer whose process went away."""
+    return ServiceUnavailable(_("The answer was interrupted. Ask again."))
+
+
+def error_json(error: MundapError) -> dict[str, Any]:
+    """Return what is stored of an error, so that a repeated request is answered as the first was."""
+    return {"code": error.code, "message": str(error.message), "status": error.status}
