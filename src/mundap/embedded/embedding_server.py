@@ -6,14 +6,17 @@ What it computes is in `embeddings.py`, which runs in that process.
 from __future__ import annotations
 
 import http.client
+import importlib.metadata
 import json
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mundap.embedded.part import Part
+from mundap.errors import EmbeddedError
 
 _KEY_VARIABLE = "MUNDAP_EMBEDDING_SERVER_KEY"
 _SECRETS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "_API_KEY", "_PASSWORD", "_TOKEN")
@@ -61,6 +64,21 @@ class EmbeddingServer(Part):
         self._ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "mundap.embedded.embeddings", "--home", str(self.home)]
         self.process.spawn(command, environment=_environment())
+
+    def installed_versions(self) -> Mapping[str, str]:
+        """Return the version of the runtime that computes the embeddings."""
+        try:
+            return {"onnxruntime": importlib.metadata.version("onnxruntime")}
+        except importlib.metadata.PackageNotFoundError as exc:
+            raise EmbeddedError(
+                "The package onnxruntime, which computes embeddings, is not installed. Install it, "
+                "or set MUNDAP_EMBEDDING_BASE_URL to an endpoint of your own."
+            ) from exc
+
+    def address(self) -> tuple[str | None, str | None]:
+        """Return the URL and the key, once the server was ready."""
+        found = self.find_address()
+        return (found.url, found.key) if found else (None, None)
 
     def clean_up(self) -> None:
         """Remove the file with the key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,6 +34,23 @@ class Part(ABC):
     @abstractmethod
     def launch(self) -> None:
         """Start the server, which is known to be dead; remove what a killed one left."""
+
+    @abstractmethod
+    def installed_versions(self) -> Mapping[str, str]:
+        """Return the versions that are installed, by name. Raises EmbeddedError if none is."""
+
+    @abstractmethod
+    def address(self) -> tuple[str | None, str | None]:
+        """Return the URL and the key of the server, as far as they are known."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its data lie, if it has any."""
+        return None
+
+    def check(self) -> None:
+        """Raise the EmbeddedError that starting it would end in, as far as can be told."""
+        return
 
     @abstractmethod
     def clean_up(self) -> None:

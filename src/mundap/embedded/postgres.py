@@ -9,19 +9,21 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 from pathlib import Path
 from urllib.parse import quote
 
 from mundap.embedded import unprivileged
 from mundap.embedded.home import PRIVATE_FOLDER
 from mundap.embedded.part import Part
-from mundap.embedded.process import Account
+from mundap.embedded.process import Account, installed_version
 from mundap.embedded.sockets import find_socket_folder, make_socket_folder, remove_socket_folder
 from mundap.errors import DataVersionMismatch, EmbeddedError
 
@@ -97,6 +99,12 @@ ALTER EXTENSION vector UPDATE;
 """
 
 
+class _DataState(Enum):
+    MISSING = auto()
+    EMPTY = auto()  # a folder, but no database was ever complete in it
+    COMPLETE = auto()
+
+
 class Postgres(Part):
     """The home's PostgreSQL."""
 
@@ -145,7 +153,10 @@ class Postgres(Part):
 
         Raises DataVersionMismatch, EmbeddedError.
         """
-        if not self._has_data():
+        state = self._find_data_state()
+        if state is _DataState.EMPTY:
+            self._move_aside()
+        if state is not _DataState.COMPLETE:
             self._make_data()
         self._check_version()
         account = unprivileged.account_for(self.data)
@@ -174,6 +185,30 @@ class Postgres(Part):
                 raise self.process.failure(f"preparing the database failed: {done.stderr.strip()}")
             time.sleep(_POLL_SECONDS)
 
+    def installed_versions(self) -> Mapping[str, str]:
+        """Return the versions of the wheel's PostgreSQL and pgvector."""
+        server = program("postgres", None)
+        control = server.parent.parent / "share" / "postgresql" / "extension" / "vector.control"
+        found = re.search(r"default_version\s*=\s*'([^']+)'", control.read_text(encoding="utf-8"))
+        return {
+            "PostgreSQL": installed_version(server),
+            "pgvector": found.group(1) if found else "?",
+        }
+
+    def address(self) -> tuple[str | None, str | None]:
+        """Return the URL; there is no key."""
+        return self.url, None
+
+    @property
+    def folder(self) -> Path | None:
+        """The data folder, where there is one."""
+        return self.data if self.data.exists() else None
+
+    def check(self) -> None:
+        """Raise what is wrong with the data folder."""
+        if self._find_data_state() is _DataState.COMPLETE:
+            self._check_version()
+
     def clean_up(self) -> None:
         """Remove the socket's folder if it was a temporary one."""
         remove_socket_folder(self._record)
@@ -186,29 +221,29 @@ class Postgres(Part):
             shutil.rmtree(data.parent, ignore_errors=True)
         shutil.rmtree(self._link, ignore_errors=True)
 
-    def _has_data(self) -> bool:
-        """Return whether there is a data folder; one that never held anything is moved aside."""
+    def _find_data_state(self) -> _DataState:
         if self._link.is_symlink() and not self._link.exists():
             raise EmbeddedError(
                 f"The data folder {self._link.readlink()}, which {self._link} points to, is gone. "
                 "Put it back, or delete the link to begin with an empty database."
             )
         if not self._link.exists():
-            return False
+            return _DataState.MISSING
         data = self.data
         if (data / "PG_VERSION").is_file() and (data / "global" / "pg_control").is_file():
-            return True
-        if any(
-            name.name.isdigit() and int(name.name) >= _FIRST_USER_OID
-            for name in (data / "base").glob("*")
-        ):
+            return _DataState.COMPLETE
+        databases = [path.name for path in (data / "base").glob("*") if path.name.isdigit()]
+        if any(int(oid) >= _FIRST_USER_OID for oid in databases):
             raise EmbeddedError(
                 f"The data folder {data} is damaged: its PG_VERSION or global/pg_control is "
                 "missing. Restore it from a backup, or move it away to begin anew."
             )
-        aside = self._link.with_name(f"postgres.incomplete-{time.strftime('%Y%m%dT%H%M%S')}")
-        self._link.rename(aside)
-        return False
+        return _DataState.EMPTY
+
+    def _move_aside(self) -> None:
+        """Keep a folder that holds no database of ours out of the way, without deleting it."""
+        now = time.strftime("%Y%m%dT%H%M%S")
+        self._link.rename(self._link.with_name(f"postgres.incomplete-{now}"))
 
     def _make_data(self) -> None:
         """Make the data folder beside its place and move it there when it is complete."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import time
@@ -193,6 +194,18 @@ class ServerProcess:
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-_TAIL_LINES:])
+
+
+def installed_version(program: Path) -> str:
+    """Return the version number that a program says it has."""
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise EmbeddedError(f"{program} does not run on this system: {exc}") from exc
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found.group() if found else said.strip()
 
 
 def _reap_children() -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,71 @@ def running(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> It
             stack.enter_context(_use(home))
             endpoints = _start(home, postgres=postgres, valkey=valkey, embeddings=embeddings)
         yield endpoints
+
+
+@dataclass(frozen=True)
+class PartState:
+    """What can be told of a part from outside; `error` says what will keep it from starting."""
+
+    name: str
+    is_alive: bool
+    is_in_use: bool | None
+    url: str | None
+    key: str | None
+    folder: str | None
+    log: str | None
+    versions: Mapping[str, str]
+    error: str | None
+
+
+def inspect(home: Path) -> list[PartState]:
+    """Return the state of each part of the home. Nothing is started, made or changed."""
+    home = home.resolve()
+    with _disk_errors_explained(home):
+        is_in_use = _has_users(home)
+        return [
+            _state(part, is_in_use)
+            for part in (Postgres(home), Valkey(home), EmbeddingServer(home))
+        ]
+
+
+def _state(part: Part, is_in_use: bool | None) -> PartState:
+    versions: Mapping[str, str] = {}
+    error = None
+    try:
+        versions = part.installed_versions()
+        part.check()
+    except EmbeddedError as exc:
+        error = exc.message
+    url, key = part.address()
+    return PartState(
+        name=part.name,
+        is_alive=part.process.is_alive(),
+        is_in_use=is_in_use,
+        url=url,
+        key=key,
+        folder=str(part.folder) if part.folder else None,
+        log=str(part.process.log) if part.process.log.exists() else None,
+        versions=versions,
+        error=error,
+    )
+
+
+def _has_users(home: Path) -> bool | None:
+    """Return whether any process uses the home's parts; None when that cannot be told just now."""
+    try:
+        start, users = (
+            os.open(home / "run" / f"{name}.lock", os.O_RDONLY | os.O_CLOEXEC)
+            for name in ("start", "users")
+        )
+    except FileNotFoundError:
+        return False
+    try:
+        # Only while nobody is leaving: its own look at the users must not be disturbed by ours.
+        return not try_lock(users, fcntl.LOCK_EX) if try_lock(start, fcntl.LOCK_EX) else None
+    finally:
+        os.close(users)
+        os.close(start)
 
 
 def discard(home: Path) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib.util
 import platform
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from mundap.embedded.part import Part
+from mundap.embedded.process import installed_version
 from mundap.embedded.sockets import find_socket_folder, make_socket_folder, remove_socket_folder
 from mundap.errors import EmbeddedError
 
@@ -72,6 +74,14 @@ class Valkey(Part):
         options = _OPTIONS | {"unixsocket": str(address), "dir": str(self._run)}
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         self.process.spawn([str(program()), *arguments], environment={"LC_ALL": "C"})
+
+    def installed_versions(self) -> Mapping[str, str]:
+        """Return what the wheel's server says of itself."""
+        return {"Valkey": installed_version(program())}
+
+    def address(self) -> tuple[str | None, str | None]:
+        """Return the URL; there is no key."""
+        return self.url, None
 
     def clean_up(self) -> None:
         """Remove the socket's folder if it was a temporary one."""
