@@ -57,8 +57,13 @@ class _Piece:
 def cut(page: Page) -> list[PassageDraft]:
     """Return the page's passages in reading order."""
     drafts: list[PassageDraft] = []
+    met: set[tuple[str, ...]] = set()
     for section in page.sections:
-        headings = section.headings or ((page.title,) if page.title else ())
+        headings = _under_title(section.headings, page.title)
+        is_continued = headings in met or not section.headings
+        met.add(headings)
+        if is_continued and _says_nothing(page.text, section):
+            continue
         for number, group in enumerate(_groups(page.text, section)):
             drafts.append(
                 PassageDraft(
@@ -72,6 +77,19 @@ def cut(page: Page) -> list[PassageDraft]:
                 )
             )
     return drafts
+
+
+def _under_title(headings: tuple[str, ...], title: str) -> tuple[str, ...]:
+    """Return the trail below the page's title; some pages have several headings of the first level."""
+    return headings if not title or headings[:1] == (title,) else (title, *headings)
+
+
+def _says_nothing(text: str, section: Section) -> bool:
+    """Is this a mere label ("Methods") between the definitions of a class, or before the title?"""
+    if len(section.blocks) != 1 or section.blocks[0].kind != Kind.TEXT:
+        return False
+    label = text[section.blocks[0].start : section.blocks[0].end]
+    return len(label.split()) <= 3 and not label.endswith((".", "!", "?", "다", "요", "。"))
 
 
 def _kind(section: Section, group: Sequence[_Piece], *, is_first: bool) -> str:

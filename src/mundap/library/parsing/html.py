@@ -13,7 +13,7 @@ from lxml import html as lxml_html
 from lxml.html import HtmlElement
 
 from mundap.library.parsing.page import Kind, Page, PageContext, PageWriter, UnreadablePage
-from mundap.library.parsing.tables import table_text
+from mundap.library.parsing.tables import Cell, spread, table_text
 
 VERSION = 1
 SUFFIXES = (".html", ".htm", ".xhtml")
@@ -199,7 +199,9 @@ class _Walker:
         self, terms: list[HtmlElement], body: HtmlElement | None, *, is_term: bool
     ) -> None:
         signatures = [_heading_text(term) for term in terms]
-        ids = [found for term in terms for found in (term.get("id"), *term.xpath(".//@id")) if found]
+        ids = [
+            found for term in terms for found in (term.get("id"), *term.xpath(".//@id")) if found
+        ]
         has_content = body is not None and bool(" ".join(body.itertext()).strip())
         self.writer.definition(
             signatures[0] if is_term else _object_name(terms[0]),
@@ -384,15 +386,22 @@ def _note(element: HtmlElement) -> str:
 
 
 def _table(element: HtmlElement) -> str:
-    rows, has_header = [], False
+    rows: list[list[Cell]] = []
+    has_header = False
     for row in element.iter("tr"):
         if next(row.iterancestors("table")) is not element:
             continue
         cells = [cell for cell in row if cell.tag in {"td", "th"}]
         if not rows:
             has_header = bool(cells) and all(cell.tag == "th" for cell in cells)
-        texts = (_blocks(cell) for cell in cells)
-        rows.append([" ".join(text.split()).replace("|", "\\|") for text in texts])
+        rows.append(
+            [Cell(_blocks(cell), _span(cell, "rowspan"), _span(cell, "colspan")) for cell in cells]
+        )
     caption = element.find("caption")
     title = _inline(caption) if caption is not None else ""
-    return (f"{title}\n\n" if title else "") + table_text(rows, has_header=has_header)
+    return (f"{title}\n\n" if title else "") + table_text(spread(rows), has_header=has_header)
+
+
+def _span(cell: HtmlElement, name: str) -> int:
+    value = cell.get(name) or "1"
+    return max(1, int(value)) if value.isdecimal() and len(value) < 5 else 1

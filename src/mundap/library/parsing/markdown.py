@@ -129,7 +129,17 @@ def _blocks(nodes: Iterable[SyntaxTreeNode]) -> str:
     return "\n\n".join(text for text in map(_block, nodes) if text.strip())
 
 
-_NOTES = {"note", "warning", "tip", "important", "caution", "hint", "seealso", "attention", "danger"}
+_NOTES = {
+    "note",
+    "warning",
+    "tip",
+    "important",
+    "caution",
+    "hint",
+    "seealso",
+    "attention",
+    "danger",
+}
 
 
 def _directive(node: SyntaxTreeNode) -> str:
@@ -160,7 +170,9 @@ def _block(node: SyntaxTreeNode) -> str:
     if node.type == "table":
         return _table(node)
     if node.type == "admonition":
-        label = next((_plain(each) for each in node.children if each.type == "admonition_title"), "")
+        label = next(
+            (_plain(each) for each in node.children if each.type == "admonition_title"), ""
+        )
         rest = [each for each in node.children if each.type != "admonition_title"]
         return f"**{label or 'Note'}:** {_blocks(rest)}"
     if node.type == "html_block":
@@ -196,8 +208,6 @@ def _indented(text: str, width: int) -> str:
 
 def _table(node: SyntaxTreeNode) -> str:
     rows = [
-        [_inline(cell).replace("|", "\\|") for cell in row.children]
-        for part in node.children
-        for row in part.children
+        [_inline(cell) for cell in row.children] for part in node.children for row in part.children
     ]
     return table_text(rows, has_header=True)

@@ -21,13 +21,13 @@ class Kind(StrEnum):
     NOTE = "note"
 
 
-class UnreadablePage(ValueError):  # noqa: N818
+class UnreadablePage(ValueError):
     """This page cannot be read; the rest of its source can. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece that reads alone: a paragraph, a code block, a list's item; `start` and `end` are characters of the text."""
+    """A piece that reads alone, such as a paragraph or a list's item: characters of the page's text."""
 
     kind: Kind
     start: int

@@ -21,7 +21,7 @@ from mundap.library.parsing.sphinx_directives import (
     version_note,
 )
 from mundap.library.parsing.sphinx_roles import SphinxInliner, document_key
-from mundap.library.parsing.tables import table_text
+from mundap.library.parsing.tables import Cell, spread, table_text
 
 VERSION = 1
 SUFFIXES = (".rst", ".rest")
@@ -94,7 +94,11 @@ def depends_on(source: str, context: PageContext) -> Iterable[bytes]:
     """Yield what this page shows of other files, so that its hash changes when they do."""
     for role, explicit, plain in _LINK.findall(source):
         target = explicit or plain
-        key = document_key(target, context.path) if role == "doc" else " ".join(target.lower().split())
+        key = (
+            document_key(target, context.path)
+            if role == "doc"
+            else " ".join(target.lower().split())
+        )
         yield context.titles.get(key, "").encode()
     for name in _INCLUDED.findall(source):
         file = included_file(context, name)
@@ -139,13 +143,11 @@ class _Walker:
         visitor = self._visitors.get(type(node))
         if visitor is not None:
             visitor(node, level)
-        elif isinstance(node, nodes.Admonition):
+        elif isinstance(node, nodes.Admonition) and isinstance(node, nodes.Element):
             self._note(node, level)
         elif isinstance(node, (nodes.footnote, nodes.citation)):
             self.writer.block(_footnote(node, self.inline))
         elif isinstance(node, _SKIPPED):
-            return
-        elif isinstance(node, nodes.image):
             return
         elif isinstance(node, nodes.TextElement):
             self._paragraph(node, level)
@@ -164,7 +166,7 @@ class _Walker:
         own = section["ids"][0] if section["ids"] else ""
         named = [each for each in self._waiting if each.startswith("std-")]
         if named:
-            return named[0]
+            return named[-1]
         if re.fullmatch(r"id\d+", own) and self._waiting:
             return self._waiting[-1]
         return str(own)
@@ -222,7 +224,7 @@ class _Walker:
 
 _SKIPPED = (
     nodes.Invisible, nodes.system_message, nodes.transition, nodes.raw, nodes.docinfo,
-    nodes.decoration, nodes.generated, nodes.title,
+    nodes.decoration, nodes.generated, nodes.image, nodes.title,
 )  # fmt: skip
 
 
@@ -263,7 +265,9 @@ class _Inline:
     def _substitution(self, node: nodes.substitution_reference, *, is_code_marked: bool) -> str:
         name = str(node.get("refname", node.astext()))
         found = self._document.substitution_defs
-        value = found.get(name) or found.get(self._document.substitution_names.get(name.lower()))
+        value = found.get(name) or found.get(
+            self._document.substitution_names.get(name.lower(), name)
+        )
         if value is None or self._depth > 5:
             shown = self._settings.get(name)
             return shown if isinstance(shown, str) else node.astext()
@@ -299,7 +303,7 @@ def _block(node: nodes.Node, inline: _Inline) -> str:
     if isinstance(node, definition):
         shown = "\n".join(f"`{each}`" for each in node["signatures"])
         return f"{shown}\n\n{_blocks(node, inline)}".strip()
-    if isinstance(node, _SKIPPED) or isinstance(node, nodes.image):
+    if isinstance(node, _SKIPPED):
         return ""
     if isinstance(node, nodes.TextElement):
         return inline.text(node)
@@ -312,10 +316,15 @@ _LISTS = (
 )  # fmt: skip
 
 
+_BODIES = (nodes.definition, nodes.field_body, nodes.description)
+
+
 def _language(node: nodes.Element) -> str:
     language = node.get("language", "")
     if not language:
-        classes = [name for name in node.get("classes", []) if name not in {"code", "literal-block"}]
+        classes = [
+            name for name in node.get("classes", []) if name not in {"code", "literal-block"}
+        ]
         language = classes[0] if "code" in node.get("classes", []) and classes else ""
     if isinstance(node, nodes.doctest_block):
         language = "pycon"
@@ -339,13 +348,13 @@ def _items(node: nodes.Element, inline: _Inline) -> Iterable[str]:
             mark = f"{number}. " if isinstance(node, nodes.enumerated_list) else "- "
             yield mark + _indented(_blocks(item, inline), len(mark))
         elif isinstance(item, (nodes.definition_list_item, nodes.field, nodes.option_list_item)):
-            *names, body = item.children
-            if not isinstance(body, (nodes.definition, nodes.field_body, nodes.description)):
-                names, body = [*names, body], nodes.definition()
-            name = ", ".join(inline.text(each) for each in names if isinstance(each, nodes.Element))
-            text = _blocks(body, inline)
-            mark = ":" if isinstance(item, nodes.field) else ""
-            yield f"- {name}{mark}\n  {_indented(text, 2)}".rstrip() if text else f"- {name}{mark}"
+            children: list[Any] = list(item.children)
+            bodies = [each for each in children if isinstance(each, _BODIES)]
+            names = [each for each in children if not isinstance(each, _BODIES)]
+            label = ", ".join(inline.text(each) for each in names)
+            text = "\n\n".join(_blocks(body, inline) for body in bodies)
+            label += ":" if isinstance(item, nodes.field) else ""
+            yield f"- {label}\n  {_indented(text, 2)}" if text else f"- {label}"
 
 
 def _indented(text: str, width: int) -> str:
@@ -355,12 +364,11 @@ def _indented(text: str, width: int) -> str:
 def _lines(node: nodes.Element, inline: _Inline) -> str:
     lines = []
     for child in node.children:
-        is_nested = isinstance(child, nodes.line_block)
-        lines.append(_lines(child, inline) if is_nested else inline.text(child))
+        if isinstance(child, nodes.line_block):
+            lines.append(_lines(child, inline))
+        else:
+            lines.append(inline.text(child))
     return "\n".join(lines)
-
-
-_TITLED = {"seealso": "See also"}
 
 
 def _note(node: nodes.Element, inline: _Inline) -> str:
@@ -387,13 +395,18 @@ def _footnote(node: nodes.Element, inline: _Inline) -> str:
 
 def _table(node: nodes.Element, inline: _Inline) -> str:
     """Return a table in Markdown's form, a row a line."""
-    rows: list[list[str]] = []
-    header_count = 0
-    for part in node.findall(lambda each: isinstance(each, (nodes.thead, nodes.tbody))):
-        for row in part.children:
-            cells = [_blocks(cell, inline) for cell in row.children]
-            rows.append([" ".join(cell.split()).replace("|", "\\|") for cell in cells])
-        header_count += len(part.children) if isinstance(part, nodes.thead) else 0
+    rows: list[list[Cell]] = []
+    has_header = False
+    parts: list[Any] = [
+        each for each in node.findall() if isinstance(each, (nodes.thead, nodes.tbody))
+    ]
+    for part in parts:
+        has_header = has_header or isinstance(part, nodes.thead)
+        rows.extend([_cell(entry, inline) for entry in row.children] for row in part.children)
     title = next((inline.text(each) for each in node.children if isinstance(each, nodes.title)), "")
-    return (f"{title}\n\n" if title else "") + table_text(rows, has_header=header_count > 0)
+    return (f"{title}\n\n" if title else "") + table_text(spread(rows), has_header=has_header)
 
+
+def _cell(entry: Any, inline: _Inline) -> Cell:
+    more_rows, more_columns = int(entry.get("morerows", 0)), int(entry.get("morecols", 0))
+    return Cell(_blocks(entry, inline), more_rows + 1, more_columns + 1)

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
-from docutils.statemachine import StringList
 
 from mundap.library.parsing.page import PageContext
 
@@ -80,7 +79,7 @@ class SphinxDirective(Directive):
     has_content = True
     optional_arguments = 1
     final_argument_whitespace = True
-    option_spec = ANY_OPTIONS
+    option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = ANY_OPTIONS
 
     @property
     def reading(self) -> ReadingState:
@@ -292,14 +291,14 @@ class CrossReferenceTarget(SphinxDirective):
 
     has_content = False
     required_arguments = 1
+    optional_arguments = 0
+    option_spec = None  # as Sphinx: `:noindex:` below it becomes part of the name
 
     def run(self) -> list[nodes.Node]:
         """Return the target; the section or definition after it is what it names."""
         term = " ".join(self.arguments[0].split())
         prefix = f"std-{self.objtype}"
-        target = _target(self.state.document, self.reading, prefix=prefix, term=term)
-        target["is_named"] = True
-        return [target]
+        return [_target(self.state.document, self.reading, prefix=prefix, term=term)]
 
 
 class Program(SphinxDirective):
@@ -380,7 +379,7 @@ class PythonObject(Described):
             return signature, signature, []
         prefix, name, arguments = match[1] or "", match[2], match[4]
         around = self.reading.class_name
-        if around and (prefix == around or prefix.startswith(f"{around}.")) or not around:
+        if (around and (prefix == around or prefix.startswith(f"{around}."))) or not around:
             full = prefix + name
         else:
             full = f"{around}.{prefix}{name}"
@@ -438,7 +437,7 @@ class Option(Described):
             if not name.startswith(("-", "/")):
                 parts.append("arg")
             anchors.append(("-".join(parts), name))
-        return signature, signature.split(", ")[0], anchors
+        return signature, signature.split(", ", maxsplit=1)[0], anchors
 
 
 class NamedObject(Described):
@@ -448,7 +447,7 @@ class NamedObject(Described):
         """Return the object's type and name as anchor."""
         name, shown = signature, signature
         if self.objtype == "django-admin":
-            name, shown = signature.split(" ")[0], f"django-admin {signature}"
+            name, shown = signature.split(" ", maxsplit=1)[0], f"django-admin {signature}"
             self.reading.program = name
         return shown, name, [(self.objtype, name)]
 
@@ -458,7 +457,7 @@ class CObject(Described):
 
     def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
         """Return the declared name, the last word before any parameters."""
-        words = re.findall(r"[\w.]+", signature.split("(")[0])
+        words = re.findall(r"[\w.]+", signature.split("(", maxsplit=1)[0])
         name = words[-1] if words else signature
         return signature, name, [("", f"c.{name}")]
 
@@ -637,9 +636,4 @@ def register_unknown(source: str) -> None:
 @cache
 def _is_known(name: str) -> bool:
     ours = {each for names in _DIRECTIVES.values() for each in names.split()}
-    return name in ours or name in directives._directive_registry  # noqa: SLF001
-
-
-def content_of(text: str) -> StringList:
-    """Return text as directive content."""
-    return StringList(text.splitlines(), source="")
+    return name in ours or name in directives._directive_registry  # type: ignore[attr-defined]  # noqa: SLF001

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import roles
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import unescape
 
@@ -28,7 +27,9 @@ class SphinxInliner(Inliner):
     """docutils' reader of inline markup, with Sphinx's roles; no role is registered anywhere."""
 
     # docutils formats its patterns with the class's own variables, not those it inherits.
-    locals().update({name: value for name, value in vars(Inliner).items() if isinstance(value, str)})
+    locals().update(
+        {name: value for name, value in vars(Inliner).items() if isinstance(value, str)}
+    )
 
     def interpreted(
         self, rawsource: str, text: str, role: str, lineno: int
@@ -67,7 +68,9 @@ def _shown(role: str, text: str, rawsource: str, context: PageContext) -> nodes.
         match = re.fullmatch(r"(.*\S)\s*\((.*)\)", text, re.DOTALL)
         return nodes.inline(rawsource, f"{match[1]} ({match[2]})" if match else text)
     if role in context.settings.get("extlinks", {}):
-        return nodes.inline(rawsource, title or _extlink(context.settings["extlinks"][role], target))
+        return nodes.inline(
+            rawsource, title or _extlink(context.settings["extlinks"][role], target)
+        )
     if role in _CODE:
         return nodes.literal(rawsource, title or target)
     if role == "menuselection":
@@ -99,8 +102,3 @@ def _extlink(pattern: Any, target: str) -> str:
     if isinstance(caption, str) and "%s" in caption:
         return caption.replace("%s", target)
     return target
-
-
-def docutils_knows(role: str) -> bool:
-    """Return whether docutils has a role of its own by this name."""
-    return role in roles._role_registry  # noqa: SLF001

@@ -1,0 +1,11 @@
+"""Where pages come from: one file a kind of source.
+
+A module of this package that has SCHEME and fetch() is a kind; nothing else is to be done for another one. `fetch`
+puts the source's files below a folder, or points to where they already are; finding the pages among them, their
+addresses and what is known of them is the same for all kinds.
+"""
+
+from mundap.library.sources.opening import Description, OpenedSource, is_source_name, open_source
+from mundap.library.sources.pages import SourcePage
+
+__all__ = ["Description", "OpenedSource", "SourcePage", "is_source_name", "open_source"]

@@ -1,0 +1,177 @@
+"""Unpacks zip and tar archives that nobody vouches for: nothing lands outside, nothing grows without end."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mundap.errors import SourceError
+
+MAX_MEMBERS = 100_000
+MAX_MEMBER_BYTES = 100_000_000
+MAX_BYTES = 1_000_000_000
+_CHUNK_BYTES = 1 << 20
+
+
+def is_archive(file: Path) -> bool:
+    """Return whether the file is a zip or tar archive."""
+    return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+
+
+def unpack(
+    file: Path, folder: Path, *, name: str, under: str = "", strip_top: bool = False
+) -> Path:
+    """Unpack the files below `under` and return the folder where they are.
+
+    With `strip_top` the one folder at an archive's top, as every source distribution has it, does not count. `name` is
+    what messages call the archive. Nothing is left behind where a SourceError is raised.
+    """
+    unpacked = folder / "unpacked"
+    unpacked.mkdir(parents=True)
+    try:
+        with _broken_as_source_error(name):
+            _copy(file, unpacked, name=name, under=under, strip_top=strip_top)
+    except BaseException:
+        shutil.rmtree(unpacked, ignore_errors=True)
+        raise
+    if not any(unpacked.iterdir()):
+        shutil.rmtree(unpacked)
+        where = f" has no folder {under!r} with files in it" if under else " is empty"
+        raise SourceError(f"{name}{where}.")
+    return _below_single_folder(unpacked) if not strip_top and not under else unpacked
+
+
+def _below_single_folder(folder: Path) -> Path:
+    found = list(folder.iterdir())
+    return found[0] if len(found) == 1 and found[0].is_dir() else folder
+
+
+@contextmanager
+def _broken_as_source_error(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as exc:
+        raise SourceError(
+            f"{name} is not a whole archive: {exc}. Fetch or make it again, then repeat the command."
+        ) from exc
+    except (NotImplementedError, RuntimeError) as exc:
+        raise SourceError(f"{name} cannot be unpacked: {exc}.") from exc
+    except OSError as exc:
+        # gzip and bz2 report damage as a bare OSError; a full disk has a number.
+        if exc.errno is not None:
+            raise
+        raise SourceError(f"{name} is not a whole archive: {exc}. Fetch or make it again.") from exc
+
+
+def _copy(file: Path, folder: Path, *, name: str, under: str, strip_top: bool) -> None:
+    size_bytes = 0
+    for count, (member, content) in enumerate(_members(file, name=name)):
+        if count >= MAX_MEMBERS:
+            raise SourceError(f"{name} has more than {MAX_MEMBERS:,} files.")
+        if content is None:
+            continue
+        target = _place(member, under=under, strip_top=strip_top)
+        if target is None:
+            continue
+        place = folder / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        size_bytes += _write(content, place, name=name, member=member)
+        if size_bytes > MAX_BYTES:
+            raise SourceError(f"{name} unpacks to more than {MAX_BYTES // 1_000_000:,} MB.")
+
+
+def _write(content: IO[bytes], place: Path, *, name: str, member: str) -> int:
+    size_bytes = 0
+    with place.open("wb") as out:
+        while chunk := content.read(_CHUNK_BYTES):
+            size_bytes += len(chunk)
+            if size_bytes > MAX_MEMBER_BYTES:
+                limit = MAX_MEMBER_BYTES // 1_000_000
+                raise SourceError(f"{name} has a file of more than {limit:,} MB: {member}")
+            out.write(chunk)
+    return size_bytes
+
+
+def _place(member: str, *, under: str, strip_top: bool) -> PurePosixPath | None:
+    """Return where a member goes, or None if it lies elsewhere than `under`."""
+    parts = PurePosixPath(member).parts[1 if strip_top else 0 :]
+    wanted = PurePosixPath(under).parts
+    if parts[: len(wanted)] != wanted or len(parts) <= len(wanted):
+        return None
+    return PurePosixPath(*parts[len(wanted) :])
+
+
+def _members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    """Yield each member's path with its content, None for what is no file; refuse what climbs out."""
+    if zipfile.is_zipfile(file):
+        yield from _zip_members(file, name=name)
+    elif tarfile.is_tarfile(file):
+        yield from _tar_members(file, name=name)
+    else:
+        raise SourceError(
+            f"{name} is not an archive. Name a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."
+        )
+
+
+def _zip_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            path = _checked(info.filename, name=name)
+            mode = info.external_attr >> 16
+            if stat.S_ISLNK(mode):
+                _check_link(path, archive.read(info).decode("utf-8", "replace"), name=name)
+                yield path, None
+            elif info.is_dir():
+                yield path, None
+            else:
+                with archive.open(info) as content:
+                    yield path, content
+
+
+def _tar_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with tarfile.open(file) as archive:
+        for info in archive:
+            path = _checked(info.name, name=name)
+            if info.issym():
+                _check_link(path, info.linkname, name=name)
+                yield path, None
+            elif info.islnk():
+                _checked(info.linkname, name=name)
+                yield path, None
+            elif info.isdir():
+                yield path, None
+            elif info.isreg():
+                yield path, archive.extractfile(info)
+            else:
+                raise SourceError(f"{name} has a member that is neither file nor folder: {path}")
+
+
+def _checked(member: str, *, name: str) -> str:
+    """Return a member's path, if it stays inside."""
+    path = member.replace("\\", "/")
+    is_outside = path.startswith("/") or ".." in path.split("/") or path[1:2] == ":" or "\0" in path
+    if is_outside:
+        raise SourceError(
+            f"{name} has a member that climbs out of its folder: {member!r}. It was not unpacked; "
+            "do not trust this archive."
+        )
+    return path
+
+
+def _check_link(member: str, target: str, *, name: str) -> None:
+    depth = len(PurePosixPath(member).parts) - 1
+    for part in target.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0 or target.startswith("/"):
+            raise SourceError(
+                f"{name} has a link that leads out of its folder: {member!r}. It was not unpacked; "
+                "do not trust this archive."
+            )

@@ -1,0 +1,19 @@
+"""What each kind of source hands over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A source's files: all below `root`; `only` is the one page that is meant where it is a single file.
+
+    `project` and `version` are what the kind of source itself knows, such as a package's name.
+    """
+
+    root: Path
+    project: str = ""
+    version: str = ""
+    only: str = ""

@@ -1,0 +1,45 @@
+"""`dir:/path`: a folder, an archive or a single page on this machine; `#part` is a folder inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mundap.errors import SourceError
+from mundap.library.parsing import format_of_suffix
+from mundap.library.sources.archives import is_archive, unpack
+from mundap.library.sources.fetched import Fetched
+
+SCHEME = "dir"
+
+
+def fetch(address: str, folder: Path) -> Fetched:
+    """Return the folder's files where they are, or an archive's files unpacked below `folder`."""
+    path, part = _split(address)
+    if not path.exists():
+        raise SourceError(f"There is no folder or file {str(path)!r}. Check the path after dir:")
+    if path.is_dir():
+        return Fetched(_inside(path.resolve(), part))
+    if is_archive(path):
+        return Fetched(unpack(path, folder, name=path.name, under=part))
+    if format_of_suffix(path.suffix) is not None and not part:
+        return Fetched(path.resolve().parent, only=path.name)
+    raise SourceError(
+        f"{path.name} is not an archive. Name a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."
+    )
+
+
+def _split(address: str) -> tuple[Path, str]:
+    whole = Path(address).expanduser()
+    if whole.exists() or "#" not in address:
+        return whole, ""
+    path, _, part = address.rpartition("#")
+    return Path(path).expanduser(), part.strip("/")
+
+
+def _inside(root: Path, part: str) -> Path:
+    folder = (root / part).resolve()
+    if not folder.is_relative_to(root):
+        raise SourceError(f"{part!r} leads out of {str(root)!r}.")
+    if not folder.is_dir():
+        raise SourceError(f"There is no folder {part!r} in {str(root)!r}.")
+    return folder
