@@ -53,7 +53,7 @@ class AccountGuards:
         if self._is_async:
             markcoroutinefunction(self)
             # Without this Django would take each request of the site to a thread for the check of its path.
-            self.process_view: Any = markcoroutinefunction(self._process_view_async)
+            self.process_view: Any = self._process_view_async
         else:
             self.process_view = self._process_view
 
