@@ -62,9 +62,7 @@ class SearchView(APIView):
         asked = SearchQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         collection = get_collection_for(cast("User", request.user), slug)
-        found = search(
-            collection, [asked.validated_data["q"]], limit=asked.validated_data["k"]
-        )
+        found = search(collection, [asked.validated_data["q"]], limit=asked.validated_data["k"])
         results = [_as_json(passage) for passage in found.passages]
         shown = {"results": results, "is_supported": found.is_supported}
         return Response(SearchResultSerializer(shown).data)

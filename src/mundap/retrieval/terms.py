@@ -116,10 +116,14 @@ def _by_meaning(collection: UUID, words: Sequence[str], vectors: Sequence[Vector
         cursor.execute(
             f"""
             SELECT asked.word, near.text, near.similarity
-            FROM unnest(%s::text[], %s::text[]) AS asked(word, vector) CROSS JOIN LATERAL (
-                SELECT text, -(vector::halfvec({dimensions}) <#> asked.vector::halfvec({dimensions})) AS similarity
+            FROM (  -- OFFSET 0: each vector is read from its text once, and not for each term
+                SELECT word, vector::halfvec({dimensions}) AS vector
+                FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
+            ) AS asked CROSS JOIN LATERAL (
+                SELECT text, -(retrieval_term.vector::halfvec({dimensions}) <#> asked.vector) AS similarity
                 FROM retrieval_term
-                WHERE collection_id = %s AND model = %s AND vector_dims(vector) = {dimensions} AND frequency > %s
+                WHERE collection_id = %s AND model = %s AND vector_dims(retrieval_term.vector) = {dimensions}
+                    AND frequency > %s
                 ORDER BY similarity DESC LIMIT 1
             ) AS near
             """,  # noqa: S608 - a number
