@@ -10,7 +10,9 @@ from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from mundap.accounts.attempts import (
     LOGIN_BY_ACCOUNT_AND_ADDRESS,
@@ -25,6 +27,7 @@ from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
 from mundap.errors import LimitReached
 
+_EMAIL_MAX_CHARACTERS = 254  # as in the user's column, and in RFC 5321
 _logger = logging.getLogger(__name__)
 
 
@@ -38,6 +41,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that trusted proxies vouch for."""
         return client_address(request)
+
+    def clean_email(self, email: str) -> str:
+        """Return the address, unless it is longer than ours may be: allauth would cut it and store another one."""
+        if len(email) > _EMAIL_MAX_CHARACTERS:
+            raise ValidationError(_("This e-mail address is too long."), code="invalid")
+        return str(super().clean_email(email))
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """Return the user whose password fits. Only failures stay counted."""

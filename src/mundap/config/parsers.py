@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -22,7 +23,9 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        data = json.loads(
+            body.decode("utf-8"), parse_float=_finite, parse_constant=_refuse_constant
+        )
     except UnicodeDecodeError as exc:
         raise InvalidInput(_("The request is not UTF-8 text.")) from exc
     except (ValueError, RecursionError) as exc:
@@ -33,6 +36,14 @@ def read_json(body: bytes) -> dict[str, Any]:
     if b"\\u" in body and not _is_storable(data):
         raise InvalidInput(_("The text contains a NUL character or half of a surrogate pair."))
     return data
+
+
+def _finite(text: str) -> float:
+    """Return the number; one that is too large for a float would be written back as Infinity, which is not JSON."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

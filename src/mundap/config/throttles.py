@@ -25,16 +25,21 @@ _REST_AFTER_FAILURE_SECONDS = 2.0
 
 
 class _Breaker:
-    """Remembers for a moment that Redis did not answer, so that not every request waits for its timeout."""
+    """Remembers for a moment that a Redis did not answer, so that not every request waits for its timeout."""
 
     def __init__(self) -> None:
-        self._closed_from = 0.0
+        self._left_alone_until: dict[str, float] = {}  # by the server's address
 
     def is_open(self) -> bool:
-        return time.monotonic() < self._closed_from
+        return time.monotonic() < self._left_alone_until.get(_redis_address(), 0.0)
 
     def open(self) -> None:
-        self._closed_from = time.monotonic() + _REST_AFTER_FAILURE_SECONDS
+        until = time.monotonic() + _REST_AFTER_FAILURE_SECONDS
+        self._left_alone_until = {_redis_address(): until}
+
+
+def _redis_address() -> str:
+    return str(settings.CACHES["default"]["LOCATION"])
 
 
 _breaker = _Breaker()
