@@ -251,7 +251,7 @@ def _store_vectors(collection: Collection, pairs: Sequence[tuple[object, Vector]
                 collection.pk,
             ],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> None:

@@ -62,6 +62,10 @@ _VOWELS = [
     "i",
 ]
 
+_DIGRAPHS = {
+    "tch": "s", "sch": "sk", "ch": "s", "sh": "s", "ph": "p", "th": "s", "ck": "k",
+    "qu": "k", "gh": "k", "dg": "s", "dj": "s", "wh": "w",
+}  # fmt: skip
 # English spelling to the classes k t p s m n r h; applied in order, on the lower-case word.
 _ENGLISH = [
     (re.compile(pattern), sound)
@@ -76,10 +80,6 @@ _ENGLISH = [
         (r"^kn|^gn", "n"),
     )
 ]
-_DIGRAPHS = {
-    "tch": "s", "sch": "sk", "ch": "s", "sh": "s", "ph": "p", "th": "s", "ck": "k",
-    "qu": "k", "gh": "k", "dg": "s", "dj": "s", "wh": "w",
-}  # fmt: skip
 _LETTERS = str.maketrans(
     {
         "b": "p",
