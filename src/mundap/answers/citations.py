@@ -13,7 +13,7 @@ from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.language import language_of
 from mundap.answers.markup import MARKER, outside_code, statements, units
-from mundap.retrieval.lexical import QUESTION_WORDS, analyse
+from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
 
 SUPPORTED_SHARE = 0.5
 QUOTE_CHARACTERS = 300
@@ -28,7 +28,7 @@ def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation,
     cited: dict[int, list[str]] = {}
     for statement in statements(clean):
         for number in _numbers(statement):
-            cited.setdefault(number, []).append(MARKER.sub("", statement).strip())
+            cited.setdefault(number, []).append(outside_code(statement, _without_markers))
     citations = [_cite(by_number[number], said) for number, said in sorted(cited.items())]
     return clean.strip(), tuple(citations)
 
@@ -55,8 +55,15 @@ def is_supported(statement: str, passage: str) -> bool | None:
     )
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(n) for match in MARKER.finditer(text) for n in match.group(1).split(",")]
+def _numbers(statement: str) -> list[int]:
+    """Return the numbers of its markers; by now each stands alone and leads somewhere."""
+    found: list[str] = []
+    outside_code(statement, lambda prose: found.extend(MARKER.findall(prose)) or prose)
+    return [int(number) for number in found]
+
+
+def _without_markers(prose: str) -> str:
+    return MARKER.sub("", prose)
 
 
 def _known(match: re.Match[str], by_number: dict[int, Evidence]) -> str:
@@ -72,7 +79,7 @@ def _cite(one: Evidence, said: Sequence[str]) -> Citation:
 
 def _best_quote(one: Evidence, statement: str) -> tuple[Part, str]:
     """Return the unit of the evidence that shares most terms with the statement, for its length."""
-    wanted = {term.text for term in analyse(statement)}
+    wanted = query_terms(statement).keys()
     scored = [
         (len(wanted & {term.text for term in analyse(unit.text)}), -len(unit.text), part, unit.text)
         for part in one.parts
