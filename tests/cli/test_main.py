@@ -1,0 +1,74 @@
+"""The command line's edges: help, unknown commands, databases that cannot be used."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+
+from tests.cli.conftest import Run
+
+
+def test_help_lists_the_commands(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for name in ("up", "ask", "ingest", "eval", "create-admin", "doctor"):
+        assert f"  {name}" in done.stdout
+
+
+def test_a_django_command_works(run: Run) -> None:
+    done = run("shell", "-v", "0", "-c", "print(6 * 7)")
+    assert done.stdout.strip() == "42"
+
+
+def test_an_unknown_command_is_a_usage_error(run: Run) -> None:
+    done = run("sing")
+    assert done.returncode == 2
+    assert "no command 'sing'" in done.stderr
+
+
+def test_a_setting_that_cannot_be_understood_is_named(run: Run) -> None:
+    done = run("ask", "What?", "--collection", "x", MUNDAP_OPEN_SIGNUP="perhaps")
+    assert done.returncode == 1
+    assert "MUNDAP_OPEN_SIGNUP='perhaps'" in done.stderr
+
+
+def test_a_database_that_is_not_there_is_said(run: Run) -> None:
+    done = run("ask", "What?", "--collection", "x", DATABASE_URL="postgresql://x@127.0.0.1:9/none")
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_production_wants_everything_from_the_environment(run: Run) -> None:
+    done = run("ask", "What?", "--collection", "x", MUNDAP_ENV="production", REDIS_URL="")
+    assert done.returncode == 1
+    assert "MUNDAP_TOKEN_KEY" in done.stderr
+    assert "REDIS_URL" in done.stderr
+
+
+def test_a_database_of_a_newer_version_is_refused(run: Run) -> None:
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE newer")
+    newer = url.replace("/mundap?", "/newer?")
+    assert run("check", DATABASE_URL=newer).returncode == 0
+    with psycopg.connect(newer, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('chats', '9999_later', now())"
+        )
+    done = run("check", DATABASE_URL=newer)
+    assert done.returncode == 1
+    assert "newer Mundap" in done.stderr
+
+
+def test_a_database_without_pgvector_names_the_statement(run: Run) -> None:
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
+        connection.execute("CREATE DATABASE bare OWNER plain TEMPLATE template0")
+    parameters = psycopg.conninfo.conninfo_to_dict(url)
+    bare = f"postgresql://plain:plain@/bare?host={parameters['host']}"
+    done = run("check", DATABASE_URL=bare)
+    assert done.returncode == 1
+    assert "CREATE EXTENSION vector;" in done.stderr
