@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +88,57 @@ class User:
         self._process.stdout.close()
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A home that does not exist yet. Under root, pytest's folders are closed to PostgreSQL's user."""
-    yield from _watched(tmp_path / "home")
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, as pytest's own cannot be under root.
+
+    It is in memory where there is room: some disks take seconds to delete a data folder.
+    """
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
+    folder = Path(tempfile.mkdtemp(prefix="mundap-test-", dir=memory if has_room else None))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
-def other_home(tmp_path: Path) -> Iterator[Path]:
-    yield from _watched(tmp_path / "other home")
+def folder(open_folder: Path) -> Iterator[Path]:
+    """A folder of this test's own that every user can reach, with a short name."""
+    own = Path(tempfile.mkdtemp(dir=open_folder))
+    own.chmod(0o755)
+    yield own
+    shutil.rmtree(own)
 
 
-def _watched(home: Path) -> Iterator[Path]:
-    yield home
-    is_left_running = any(pids_of(home).values())
-    supervisor.discard(home)
+@pytest.fixture
+def home(folder: Path) -> Iterator[Path]:
+    """A home that does not exist yet."""
+    with watched(folder / "home") as path:
+        yield path
+
+
+@pytest.fixture
+def other_home(folder: Path) -> Iterator[Path]:
+    with watched(folder / "other home") as path:
+        yield path
+
+
+@pytest.fixture
+def closed_home(tmp_path: Path) -> Iterator[Path]:
+    """A home below a folder that only its owner may enter: pytest's own."""
+    with watched(tmp_path / "home") as path:
+        yield path
+
+
+@contextmanager
+def watched(home: Path) -> Iterator[Path]:
+    """Give the path of a home; at the end delete it, and see that its servers were gone by then."""
+    try:
+        yield home
+    finally:
+        is_left_running = any(pids_of(home).values())
+        supervisor.discard(home)
     assert not is_left_running, "servers were left running"
     assert not any(pids_of(home).values())
 

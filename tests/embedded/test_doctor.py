@@ -40,9 +40,9 @@ def environment(monkeypatch, tmp_path: Path, home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory) -> Iterator[Endpoints]:
+def servers(open_folder: Path) -> Iterator[Endpoints]:
     """External servers, as far as doctor can tell."""
-    home = tmp_path_factory.mktemp("external") / "home"
+    home = open_folder / "external"
     with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
         yield endpoints
     supervisor.discard(home)

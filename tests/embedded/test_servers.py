@@ -16,8 +16,8 @@ from mundap.embedded.supervisor import Endpoints
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory) -> Iterator[tuple[Path, Endpoints]]:
-    home = tmp_path_factory.mktemp("servers") / "home"
+def servers(open_folder: Path) -> Iterator[tuple[Path, Endpoints]]:
+    home = open_folder / "servers"
     with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
         yield home, endpoints
     supervisor.discard(home)

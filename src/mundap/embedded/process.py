@@ -108,6 +108,8 @@ class ServerProcess:
                     start_new_session=True,
                     **(account.popen_options() if account else {}),
                 )
+                # The shell writes the same, so that it is there even if we are killed right here.
+                os.pwrite(handle, f"{child.pid}\n".encode(), 0)
                 _children[child.pid] = child
         finally:
             os.close(handle)
