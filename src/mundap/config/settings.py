@@ -83,6 +83,7 @@ TURNS_PER_USER = env.integer("MUNDAP_TURNS_PER_USER", 3, minimum=1)
 TURNS_PER_PROCESS = env.integer("MUNDAP_TURNS_PER_PROCESS", 64, minimum=1)
 TURN_SECONDS = env.integer("MUNDAP_TURN_SECONDS", 300, minimum=5)
 MODEL_SILENCE_SECONDS = env.integer("MUNDAP_MODEL_SILENCE_SECONDS", 60, minimum=1)
+SHUTDOWN_SECONDS = env.integer("MUNDAP_SHUTDOWN_SECONDS", 30)  # that running answers get to end
 ANSWER_MAX_CHARACTERS = env.integer("MUNDAP_ANSWER_MAX_CHARACTERS", 32_000, minimum=1000)
 
 # --- apps
@@ -253,6 +254,7 @@ if IS_PRODUCTION:
     SECURE_HSTS_SECONDS = env.integer("MUNDAP_HSTS_SECONDS", 3600)
 
 # --- background work
+WORK_SECONDS = 5.0
 CELERY = {
     # kombu writes a socket's address in its own way
     "broker_url": re.sub(r"^unix://([^?]*).*", r"redis+socket://\1", REDIS_URL),
@@ -263,6 +265,15 @@ CELERY = {
     "task_serializer": "json",
     "accept_content": ["json"],
     "worker_prefetch_multiplier": 1,
+    # The clock's hints: one that is not taken up before the next one comes is worth nothing.
+    "beat_schedule": {
+        name: {
+            "task": f"mundap.retrieval.tasks.{name}",
+            "schedule": WORK_SECONDS,
+            "options": {"expires": WORK_SECONDS},
+        }
+        for name in ("read_sources", "fill_vectors")
+    },
 }
 
 LOGGING = {
