@@ -15,7 +15,9 @@ import hmac
 import json
 import logging
 import os
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +56,11 @@ class Refusal(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+_INTERNAL_ERROR = Refusal(
+    500, "The embedding server failed; its log says why.", code="internal_error"
+)
+
+
 class EmbeddingApp:
     """The ASGI app; `key` is what callers must send as a bearer token."""
 
@@ -74,14 +81,9 @@ class EmbeddingApp:
             status, body = refusal.status, refusal.body
         except asyncio.CancelledError:
             raise
-        except (
-            Exception
-        ):  # the edge: an unforeseen fault must be an answer, and its traceback in the log
+        except Exception:  # the edge: a fault must be an answer too, its traceback in the log
             logger.exception("The request failed.")
-            refusal = Refusal(
-                500, "The embedding server failed; its log says why.", code="internal_error"
-            )
-            status, body = refusal.status, refusal.body
+            status, body = 500, _INTERNAL_ERROR.body
         await _send_json(send, status, body)
 
     async def _reply(self, scope: Scope, receive: Receive) -> dict[str, Any]:
@@ -250,6 +252,10 @@ def _keep_memory_small() -> None:
         ctypes.CDLL(None).mallopt(m_arena_max, 1)
 
 
+def _leave(*_: object) -> None:
+    sys.exit(0)
+
+
 def main() -> None:
     """Run the server until SIGTERM."""
     parser = argparse.ArgumentParser(prog="mundap.embedded.embeddings")
@@ -264,6 +270,7 @@ def main() -> None:
     _keep_memory_small()
     app = EmbeddingApp(SentenceModel(), key=key)
     ready_file = arguments.home / "run" / "embeddings.json"
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on once it has stopped
     try:
         asyncio.run(_serve(app, key=key, ready_file=ready_file))
     finally:
