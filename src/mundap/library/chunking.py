@@ -16,6 +16,7 @@ CHUNKER_VERSION = 1
 
 TARGET_CHARACTERS = 1200
 MAX_CHARACTERS = 2000
+MAX_ANCHOR = 500
 # A rest this short joins the passage before it, if both stay within this many characters together.
 SHORT_CHARACTERS = 250
 STRETCHED_CHARACTERS = 1500
@@ -69,7 +70,7 @@ def cut(page: Page) -> list[PassageDraft]:
                 PassageDraft(
                     position=len(drafts),
                     headings=headings,
-                    anchor=section.anchor,
+                    anchor=section.anchor if len(section.anchor) <= MAX_ANCHOR else "",
                     kind=_kind(section, group, is_first=number == 0),
                     text=_text(page.text, group),
                     start=group[0].start,

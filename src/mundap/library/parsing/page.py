@@ -94,7 +94,6 @@ class PageWriter:
         self._open: list[_Open] = []
         self._sections: list[Section] = []
         self._blocks: list[Block] = []
-        self._starts_fresh = True
 
     def heading(self, text: str, *, level: int, anchor: str) -> None:
         """Open a section; those of the same or a deeper level are closed. The first heading is the page's title."""
@@ -102,7 +101,7 @@ class PageWriter:
         self._close_section()
         while self._open and self._open[-1].level >= level:
             self._open.pop()
-        text = " ".join(text.split())
+        text = " ".join(_storable(text).split())
         if not self.title:
             self.title = text
         self._open.append(_Open(text, anchor, level, Kind.TEXT))
@@ -152,6 +151,7 @@ class PageWriter:
         """Add a block; a tight one (a list's next item) follows the last without an empty line."""
         if not text.strip():
             return
+        text = _storable(text)
         start = self._write(text, separator="\n" if is_tight and self._blocks else "\n\n")
         self._blocks.append(Block(kind, start, start + len(text), language))
 
@@ -194,6 +194,14 @@ class PageWriter:
             Section(headings, last.anchor if last else "", kind, tuple(self._blocks))
         )
         self._blocks = []
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(text: str) -> str:
+    """Return the text without what no database takes; character references can make it."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _plain(heading: str) -> str:

@@ -320,12 +320,11 @@ _BODIES = (nodes.definition, nodes.field_body, nodes.description)
 
 
 def _language(node: nodes.Element) -> str:
-    language = node.get("language", "")
-    if not language:
-        classes = [
-            name for name in node.get("classes", []) if name not in {"code", "literal-block"}
-        ]
-        language = classes[0] if "code" in node.get("classes", []) and classes else ""
+    language = str(node.get("language", ""))
+    classes: list[str] = node.get("classes", [])
+    if not language and "code" in classes:
+        named = [each for each in classes if each not in {"code", "literal-block"}]
+        language = named[0] if named else ""
     if isinstance(node, nodes.doctest_block):
         language = "pycon"
     if isinstance(node, nodes.math_block):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 
 class Naming(StrEnum):
@@ -100,4 +101,4 @@ def address(base_url: str, path: str, naming: Naming) -> str:
         path = "" if stem == "index" else stem.removesuffix("/index") + "/"
     elif naming == Naming.NO_INDEX and (path == "index.html" or path.endswith("/index.html")):
         path = path.removesuffix("index.html")
-    return base_url.rstrip("/") + "/" + path
+    return base_url.rstrip("/") + "/" + quote(path, safe="/~")

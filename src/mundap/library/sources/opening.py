@@ -108,7 +108,7 @@ def _description(name: str, fetched: Fetched, found: FoundPages, base_url: str) 
     title = known.title if known else found.project or fetched.project or fallback
     naming = found.naming
     base = base_url or (published_base(known, version) if known else "") or found.base_url
-    if known and not base_url and found.naming in {Naming.HTML, Naming.FOLDER}:
+    if known and base == published_base(known, version) and naming in {Naming.HTML, Naming.FOLDER}:
         naming = known.naming
     return Description(
         title=title[:200],

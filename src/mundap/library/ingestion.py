@@ -1,0 +1,409 @@
+"""Brings a collection up to date with its source: what is unchanged costs a hash, what died goes on.
+
+Passages that say the same under the same headings keep their rows, and with them their vectors and citations. New ones
+have no lexical vector yet: that is the queue which retrieval's indexing works off.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from uuid import UUID
+
+import psycopg
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from mundap.accounts.models import User
+from mundap.errors import (
+    Conflict,
+    IngestionRunning,
+    MundapError,
+    ServiceUnavailable,
+    SourceError,
+)
+from mundap.library.chunking import PassageDraft
+from mundap.library.models import OFFICIAL_DOCS, Collection, Document, Passage
+from mundap.library.reading import HashedPage, ReadPage, SourceReader
+from mundap.library.sources import Description, OpenedSource, open_source
+
+Progress = Callable[[int, int, str], None]
+"""Called with how many pages are done, how many there are, and the path of the last one."""
+
+COUNT_SECONDS = 1.0  # how often the collection's own counter is written
+BATCH = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfMark:
+    """How a collection is to be kept; what is None is taken from the source, or stays as it is."""
+
+    slug: str | None = None
+    category: str | None = None
+    title_no: int | None = None
+    title: str | None = None
+    language: str | None = None
+    visibility: str | None = None
+    base_url: str | None = None
+    owner: User | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a run did, in pages; `passages` is how many the collection has now."""
+
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    passages: int = 0
+    seconds: float = 0.0
+
+
+def ingest_source(
+    name: str, mark: ShelfMark, *, progress: Progress | None = None
+) -> tuple[Collection, Ingested]:
+    """Read a source into the collection with the mark's short name, which is made if it is not there.
+
+    Raises SourceError (nothing is made then), Conflict, IngestionRunning and ServiceUnavailable.
+    """
+    with (
+        _as_unavailable(),
+        open_source(name, base_url=mark.base_url or "") as source,
+    ):
+        collection = _shelved(name, mark, source.about)
+        with _alone(collection):
+            return collection, _brought_up_to_date(collection, source, progress)
+
+
+def ingest(collection: Collection, *, progress: Progress | None = None) -> Ingested:
+    """Bring a collection up to date with the source it names; a failure is written on it, and raised."""
+    with _as_unavailable(), _alone(collection):
+        try:
+            with open_source(collection.source, base_url=collection.base_url) as source:
+                return _brought_up_to_date(collection, source, progress)
+        except SourceError as exc:
+            _note_failure(collection, exc)
+            raise
+
+
+def is_being_ingested(collection: Collection) -> bool:
+    """Return whether a living process works on it now; one that died holds no lock."""
+    try:
+        with _alone(collection):
+            return False
+    except IngestionRunning:
+        return True
+
+
+# --- the collection
+
+
+def _shelved(name: str, mark: ShelfMark, about: Description) -> Collection:
+    """Return the collection, made or with what this run says of it."""
+    slug = mark.slug or about.slug
+    given = {
+        "title": mark.title,
+        "language": mark.language,
+        "visibility": mark.visibility,
+        "category": mark.category,
+        "title_no": mark.title_no,
+        "owner": mark.owner,
+    }
+    fields = {field: value for field, value in given.items() if value is not None}
+    fields["source"] = name
+    fields |= {
+        "version": about.version,
+        "home_page": about.home_page,
+        "licence": about.licence,
+        "base_url": about.base_url,
+    }
+    collection = Collection.objects.filter(slug=slug).first()
+    if collection is None:
+        defaults = {
+            "title": about.title,
+            "visibility": Collection.Visibility.EVERYONE,
+            "category": OFFICIAL_DOCS,
+        }
+        if about.language:
+            defaults["language"] = about.language
+        return _made(Collection(slug=slug, **(defaults | fields)), is_numbered=bool(mark.title_no))
+    for field, value in fields.items():
+        setattr(collection, field, value)
+    with _number_taken(collection):
+        collection.save()
+    return collection
+
+
+def _made(collection: Collection, *, is_numbered: bool) -> Collection:
+    """Save a new collection, under the next free number of its category unless it has one."""
+    if is_numbered:
+        with _number_taken(collection):
+            collection.save(force_insert=True)
+        return collection
+    same = Collection.objects.filter(category=collection.category)
+    for _attempt in range(5):  # two may take the same next number at once
+        collection.title_no = (same.aggregate(last=Max("title_no"))["last"] or 0) + 1
+        with suppress(IntegrityError), transaction.atomic():
+            collection.save(force_insert=True)
+            return collection
+        if Collection.objects.filter(slug=collection.slug).exists():
+            break
+    raise Conflict(f"The collection {collection.slug!r} is being made by another process.")
+
+
+@contextmanager
+def _number_taken(collection: Collection) -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as exc:
+        raise Conflict(
+            f"Number {collection.title_no} of {collection.category} is another collection's. "
+            "Choose another with --title-no."
+        ) from exc
+
+
+@contextmanager
+def _alone(collection: Collection) -> Iterator[None]:
+    """Hold the collection's lock, on a connection of its own: it ends with this process, whatever happens."""
+    digest = blake2b(b"ingestion" + collection.pk.bytes, digest_size=8).digest()
+    key = int.from_bytes(digest, signed=True)
+    parameters = connection.get_connection_params()
+    with psycopg.connect(**parameters, autocommit=True) as lock:
+        row = lock.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+        if row is None or not row[0]:
+            raise IngestionRunning(
+                f"{collection.slug!r} is being read by another process. Wait until it is done; "
+                "the collection can be searched meanwhile."
+            )
+        yield
+
+
+def _note_failure(collection: Collection, error: MundapError) -> None:
+    """Write the error on the collection; what it has already stays, and can be searched."""
+    has_pages = collection.documents.exists()
+    collection.state = Collection.State.READY if has_pages else Collection.State.FAILED
+    collection.error = error.message
+    collection.save(update_fields=["state", "error", "updated_at"])
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """Turn a full disk or a lost database into ServiceUnavailable; transactions have left nothing half-stored."""
+    goes_on = "What was read stays; repeat the command to go on."
+    try:
+        yield
+    except (DatabaseError, psycopg.Error) as exc:
+        cause = exc.__cause__ if isinstance(exc, DatabaseError) else exc
+        if isinstance(cause, psycopg.errors.DiskFull):
+            raise ServiceUnavailable(
+                f"The database's disk is full. Make room on it. {goes_on}"
+            ) from exc
+        if isinstance(cause, psycopg.OperationalError):
+            raise ServiceUnavailable(f"The database does not answer: {cause}. {goes_on}") from exc
+        raise
+    except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise ServiceUnavailable(
+            f"The disk with the temporary files is full. Make room on it. {goes_on}"
+        ) from exc
+
+
+# --- its pages
+
+
+def _brought_up_to_date(
+    collection: Collection, source: OpenedSource, progress: Progress | None
+) -> Ingested:
+    begun = time.monotonic()
+    reader = SourceReader(source)
+    hashed = reader.hashed()
+    known = {
+        path: (pk, content_hash)
+        for pk, path, content_hash in collection.documents.values_list("pk", "path", "content_hash")
+    }
+    waiting = [page for page in hashed if _is_new(page, known)]
+    counter = _Counter(collection, len(hashed), len(hashed) - len(waiting), progress)
+    done = Ingested(unchanged=len(hashed) - len(waiting))
+    for read in reader.read(waiting):
+        document_id = known[read.path][0] if read.path in known else None
+        _store(collection, source.address(read.path), read, document_id)
+        is_new = document_id is None
+        done = replace(
+            done,
+            added=done.added + is_new,
+            changed=done.changed + (not is_new),
+            failed=done.failed + bool(read.error),
+        )
+        counter.count(read.path)
+    _readdress(collection, source)
+    deleted = _delete_gone(collection, {page.page.path for page in hashed})
+    _finish(collection, len(hashed))
+    return replace(
+        done,
+        deleted=deleted,
+        failed=collection.documents.filter(state=Document.State.FAILED).count(),
+        passages=collection.passages.count(),
+        seconds=round(time.monotonic() - begun, 3),
+    )
+
+
+def _is_new(page: HashedPage, known: dict[str, tuple[UUID, str]]) -> bool:
+    return page.page.path not in known or known[page.page.path][1] != page.content_hash
+
+
+class _Counter:
+    """Tells how far the run is: to its caller each page, on the collection's row each second."""
+
+    def __init__(
+        self, collection: Collection, total: int, done: int, progress: Progress | None
+    ) -> None:
+        self._collection = collection
+        self._total = total
+        self._done = done
+        self._progress = progress
+        self._written_at = time.monotonic()
+        collection.state = Collection.State.INGESTING
+        collection.documents_total, collection.documents_done = total, done
+        collection.save(update_fields=["state", "documents_total", "documents_done", "updated_at"])
+        if progress:
+            progress(done, total, "")
+
+    def count(self, path: str) -> None:
+        """Count one page more."""
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._total, path)
+        if time.monotonic() - self._written_at >= COUNT_SECONDS:
+            self._written_at = time.monotonic()
+            Collection.objects.filter(pk=self._collection.pk).update(documents_done=self._done)
+
+
+def _finish(collection: Collection, total: int) -> None:
+    failed = collection.documents.filter(state=Document.State.FAILED)
+    paths = list(failed.values_list("path", flat=True)[:3])
+    number = failed.count()
+    collection.error = ""
+    if number:
+        more = " …" if number > len(paths) else ""
+        collection.error = (
+            f"Could not be read: {', '.join(paths)}{more} ({number} of {total} pages)."
+        )
+    collection.state = (
+        Collection.State.FAILED if number and number == total else Collection.State.READY
+    )
+    collection.documents_done = collection.documents_total = total
+    collection.ingested_at = timezone.now()
+    collection.save(
+        update_fields=[
+            "state", "error", "documents_done", "documents_total", "ingested_at", "updated_at"
+        ]
+    )  # fmt: skip
+
+
+def _store(collection: Collection, url: str, read: ReadPage, document_id: UUID | None) -> None:
+    """Write one page with its passages, whole or not at all."""
+    if read.error:
+        logger.warning("%s of %s cannot be read: %s", read.path, collection.slug, read.error)
+    document = Document(
+        collection=collection,
+        path=read.path,
+        url=url,
+        title=read.title,
+        text=read.text,
+        content_hash=read.content_hash,
+        state=Document.State.FAILED if read.error else Document.State.READY,
+        error=read.error,
+    )
+    with transaction.atomic():
+        if document_id is None:
+            document.save(force_insert=True)
+            _create_passages(document, read.drafts)
+        else:
+            document.pk = document_id
+            document.save(force_update=True)
+            _replace_passages(document, read.drafts)
+
+
+def _create_passages(document: Document, drafts: Sequence[PassageDraft]) -> None:
+    Passage.objects.bulk_create(
+        [
+            Passage(
+                collection_id=document.collection_id,
+                document=document,
+                position=draft.position,
+                kind=draft.kind,
+                headings=list(draft.headings),
+                anchor=draft.anchor,
+                text=draft.text,
+                start=draft.start,
+                end=draft.end,
+                content_hash=draft.content_hash,
+            )
+            for draft in drafts
+        ],
+        batch_size=BATCH,
+    )
+
+
+def _replace_passages(document: Document, drafts: Sequence[PassageDraft]) -> None:
+    """Keep the passages that say the same in the same place of the headings; replace the others."""
+    kept: dict[tuple[str, str, tuple[str, ...]], list[Passage]] = defaultdict(list)
+    for passage in document.passages.defer("lexical", "text").order_by("-position"):
+        kept[passage.content_hash, passage.anchor, tuple(passage.headings)].append(passage)
+    new: list[PassageDraft] = []
+    moved: list[Passage] = []
+    for draft in drafts:
+        same = kept[draft.content_hash, draft.anchor, draft.headings]
+        if not same:
+            new.append(draft)
+            continue
+        passage = same.pop()
+        place = (draft.position, draft.kind, draft.start, draft.end)
+        if (passage.position, passage.kind, passage.start, passage.end) != place:
+            passage.position, passage.kind, passage.start, passage.end = place
+            moved.append(passage)
+    gone = [passage.pk for rest in kept.values() for passage in rest]
+    _delete_passages(Passage.objects.filter(pk__in=gone))
+    Passage.objects.bulk_update(moved, ["position", "kind", "start", "end"], batch_size=BATCH)
+    _create_passages(document, new)
+
+
+def _readdress(collection: Collection, source: OpenedSource) -> None:
+    """Correct the addresses of unchanged pages, where the published base has changed."""
+    moved = []
+    for document in collection.documents.only("pk", "path", "url"):
+        url = source.address(document.path)
+        if document.url != url:
+            document.url = url
+            moved.append(document)
+    Document.objects.bulk_update(moved, ["url"], batch_size=BATCH)
+
+
+def _delete_gone(collection: Collection, paths: set[str]) -> int:
+    """Delete the pages that the source no longer has and return how many they were."""
+    there = collection.documents.values_list("pk", "path")
+    gone = [pk for pk, path in there if path not in paths]
+    with transaction.atomic():
+        _delete_passages(Passage.objects.filter(document__in=gone))
+        collection.documents.filter(pk__in=gone).delete()
+    return len(gone)
+
+
+def _delete_passages(passages: QuerySet[Passage]) -> None:
+    """Delete passages with their vectors, also while another process is giving them vectors."""
+    # Locked first: a vector that arrived between the two deletions would fail the whole transaction.
+    locked = list(passages.order_by("pk").select_for_update().values_list("pk", flat=True))
+    Passage.objects.filter(pk__in=locked).delete()
