@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import click
 from mundap.cli.runtime import started
 from mundap.errors import ConfigurationError
 
+WORKER_CHECK_SECONDS = 2.0
+WORKER_STOP_SECONDS = 15.0
 FIRST_SHELF = {
     "source": "pypi:django==5.2.19#docs",
     "slug": "django",
@@ -71,19 +74,31 @@ def _fill_empty_shelf() -> None:
 
 @contextmanager
 def _worker() -> Iterator[None]:
-    """Run a background worker beside the server, in a session of its own so that Ctrl-C reaches it from us."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mundap.cli.main", "worker"], start_new_session=True
-    )
+    """Keep a background worker beside the server, in a session of its own so that Ctrl-C reaches it from us."""
+    is_over = threading.Event()
+    keeper = threading.Thread(target=_keep_worker, args=(is_over,))
+    keeper.start()
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:  # what it was doing is taken up again by the next one
-            process.kill()
-            process.wait()
+        is_over.set()
+        keeper.join()
+
+
+def _keep_worker(is_over: threading.Event) -> None:
+    """Start the worker, again when it dies, until it is over. What it was doing is taken up by the next one."""
+    command = [sys.executable, "-m", "mundap.cli.main", "worker"]
+    while not is_over.is_set():
+        with subprocess.Popen(command, start_new_session=True) as process:
+            while process.poll() is None and not is_over.wait(WORKER_CHECK_SECONDS):
+                pass
+            process.terminate()
+            try:
+                process.wait(WORKER_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if not is_over.wait(WORKER_CHECK_SECONDS):
+            click.echo("The background worker ended by itself; it is started again.", err=True)
 
 
 def _welcome(address: str, seconds: float) -> None:

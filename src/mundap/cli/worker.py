@@ -15,16 +15,6 @@ def command(concurrency: int) -> None:
         from mundap.config.celery import app
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
-        options = [
-            "--pool=threads",
-            f"--concurrency={concurrency}",
-            "--loglevel=WARNING",
-            "--quiet",
-        ]
-        alone = [
-            "--without-gossip",
-            "--without-mingle",
-            "--beat",
-            "--scheduler=celery.beat:Scheduler",
-        ]
-        app.worker_main(["worker", *options, *alone])
+        options = ["--pool=threads", f"--concurrency={concurrency}", "--loglevel=WARNING"]
+        alone = ["--without-gossip", "--without-mingle", "--beat"]
+        app.worker_main(["--quiet", "worker", *options, *alone])
