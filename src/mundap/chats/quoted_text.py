@@ -6,6 +6,7 @@ lose the range, so a page shows the text itself: code as code, headings as headi
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,6 +98,6 @@ def _cut(
     edges = sorted({begin, stop, *(edge for edge in quoted if begin < edge < stop)})
     return [
         Piece(text[a:b], quoted[0] <= a and b <= quoted[1] and quoted[0] < quoted[1], is_code)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
         if a < b
     ]

@@ -27,12 +27,14 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+SHORT_CODE_CHARACTERS = 24
 MARKER = re.compile(r"\[(\d{1,3})\]")
 OPENABLE = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-TAGS = set(
-    "a blockquote br code del div em h3 h4 h5 h6 hr li ol p pre span strong "
-    "table tbody td th thead tr ul".split()
-)
+TAGS = {
+    *("a", "br", "code", "del", "em", "span", "strong"),
+    *("blockquote", "div", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"),
+    *("table", "tbody", "td", "th", "thead", "tr"),
+}
 ATTRIBUTES = {
     "a": {"href", "title", "class", "aria-label", "data-number"},
     "code": {"class"},
@@ -68,7 +70,7 @@ def answer_html(
 def citation_url(citation: Mapping[str, Any], *, message: UUID | str) -> str:
     """Return the page that shows this citation in its passage."""
     query = urlencode({"message": str(message), "n": citation["number"]})
-    return f"{reverse('passage', args=[citation['passage']])}?{query}"
+    return f"{reverse('pages:passage', args=[citation['passage']])}?{query}"
 
 
 def _parser() -> MarkdownIt:
@@ -80,6 +82,7 @@ def _parser() -> MarkdownIt:
     parser.core.ruler.push("headings", _lower_headings)
     parser.add_render_rule("citation", _render_citation)
     parser.add_render_rule("image", _render_image)
+    parser.add_render_rule("code_inline", _render_code)
     parser.add_render_rule("table_open", _open_table)
     parser.add_render_rule("table_close", _close_table)
     return parser
@@ -125,7 +128,8 @@ def _split(token: Token, known: Mapping[int, Any]) -> list[Token]:
         number = int(match[1])
         if number not in known:
             continue
-        parts.append(_text(token.content[end : match.start()]))
+        # No space before a marker: it never begins a line of its own.
+        parts.append(_text(token.content[end : match.start()].rstrip(" ")))
         parts.append(Token("citation", "a", 0, content=match[1], meta={"number": number}))
         end = match.end()
     return [*parts, _text(token.content[end:])]
@@ -168,6 +172,19 @@ def _render_image(
 ) -> str:
     """Return only an image's words: fetching it would tell its server who reads this."""
     return escape(renderer.renderInlineAsText(tokens[index].children or [], options, env))
+
+
+def _render_code(
+    _renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    _options: OptionsDict,
+    _env: EnvType,
+) -> str:
+    # A short name is not torn at its hyphen.
+    content = tokens[index].content
+    kind = ' class="short"' if len(content) <= SHORT_CODE_CHARACTERS else ""
+    return f"<code{kind}>{escape(content)}</code>"
 
 
 def _open_table(*_arguments: object) -> str:

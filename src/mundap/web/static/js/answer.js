@@ -3,7 +3,7 @@
 import { parts } from "./stream.js";
 import { word } from "./server.js";
 
-const SENTENCE_END = /[.!?。:](?=\s)|\n+/g;
+const SENTENCE_END = /[.!?。](?=\s)|\n\n+/g;
 
 /** One answer on the page, whatever number of streams it takes to arrive. */
 export class Arrival {

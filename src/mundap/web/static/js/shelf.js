@@ -1,4 +1,4 @@
-// Keeps the shelf up to date while documents are being read.
+// Keeps the shelf up to date while documents are being read, as long as it is looked at.
 
 import { request } from "./server.js";
 
@@ -13,7 +13,11 @@ export function watchShelf() {
 
 async function refresh() {
   const shelf = document.getElementById("shelf");
-  if (!shelf) return;
+  if (!shelf?.checkVisibility()) return; // a question was asked
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", refresh, { once: true });
+    return;
+  }
   try {
     const response = await request(shelf.dataset.url);
     const holder = document.createElement("template");

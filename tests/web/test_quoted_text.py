@@ -1,0 +1,74 @@
+"""Passages as blocks, with exactly the quoted words marked."""
+
+from __future__ import annotations
+
+import pytest
+
+from mundap.chats.quoted_text import find_quote, shown_blocks
+
+TEXT = """## Redis
+
+Set `BACKEND` to the class. Then
+set LOCATION.
+
+```python
+CACHES = {
+
+    "default": 1,
+}
+```
+
+- one
+- two"""
+
+
+def quoted(text: str, words: str) -> str:
+    blocks = shown_blocks(text, find_quote(text, words))
+    return "".join(p.text for block in blocks for p in block.pieces if p.is_quoted)
+
+
+def test_blocks_are_told_apart() -> None:
+    assert [block.kind for block in shown_blocks(TEXT, None)] == ["heading", "text", "code", "text"]
+
+
+def test_without_a_quote_nothing_is_marked() -> None:
+    assert not any(block.is_quoted for block in shown_blocks(TEXT, None))
+
+
+def test_exactly_the_quoted_words_are_marked() -> None:
+    assert quoted(TEXT, "Then set LOCATION.") == "Then\nset LOCATION."
+
+
+def test_a_quote_over_code_in_a_sentence() -> None:
+    assert quoted(TEXT, "Set `BACKEND` to the class.") == "Set BACKEND to the class."
+
+
+def test_a_quoted_code_block_is_marked_whole() -> None:
+    code = 'CACHES = {\n\n    "default": 1,\n}'
+    assert quoted(TEXT, code) == code
+
+
+def test_a_quote_with_its_fences_marks_the_code() -> None:
+    assert quoted(TEXT, '```python\nCACHES = {\n\n    "default": 1,\n}\n```') == (
+        'CACHES = {\n\n    "default": 1,\n}\n'
+    )
+
+
+def test_nothing_of_the_text_is_lost() -> None:
+    shown = "".join(p.text for block in shown_blocks(TEXT, (5, 60)) for p in block.pieces)
+    kept = TEXT.replace("## ", "").replace("```python\n", "").replace("```", "").replace("`", "")
+    assert shown.split() == kept.split()
+
+
+@pytest.mark.parametrize("quote", ["", "…", "not in there"])
+def test_a_quote_that_is_not_there(quote: str) -> None:
+    assert find_quote(TEXT, quote) is None
+
+
+def test_an_unclosed_fence_is_code_to_the_end() -> None:
+    assert [block.kind for block in shown_blocks("a\n\n```\nb\n\nc", None)] == ["text", "code"]
+
+
+def test_windows_line_ends_and_blank_text() -> None:
+    assert shown_blocks("", None) == []
+    assert [block.kind for block in shown_blocks("a\r\n\r\nb", None)] == ["text", "text"]
