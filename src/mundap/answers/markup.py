@@ -22,7 +22,7 @@ _ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 class Unit:
     """A piece of text that can be quoted by itself, at `start` of the text that it was taken from."""
 
-    kind: Literal["sentence", "item", "code"]
+    kind: Literal["sentence", "item", "table", "code"]
     text: str
     start: int
 
@@ -37,7 +37,7 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
 
 
 def units(text: str) -> Iterator[Unit]:
-    """Yield the code blocks, list items and sentences of a passage, in order."""
+    """Yield the code blocks, tables, list items and sentences of a passage, in order."""
     last = 0
     for match in _FENCE.finditer(text):
         yield from _prose_units(text, last, match.start())
@@ -53,13 +53,20 @@ def statements(text: str) -> Iterator[str]:
             yield unit.text
 
 
+def _block_kind(block: str) -> Literal["item", "table"] | None:
+    """Return what a block is that must not be cut at its full stops."""
+    if _ITEM.match(block):
+        return "item"
+    return "table" if block.startswith("|") else None
+
+
 def _prose_units(text: str, start: int, end: int) -> Iterator[Unit]:
     for block in re.finditer(
         r"\S.*?(?=\n\s*\n|\n\s*(?:[-*•]|\d+[.)])\s|\Z)", text[start:end], re.DOTALL
     ):
         base = start + block.start()
-        if _ITEM.match(block.group()):
-            yield Unit("item", block.group().rstrip(), base)
+        if kind := _block_kind(block.group()):
+            yield Unit(kind, block.group().rstrip(), base)
             continue
         last = 0
         for match in _SENTENCE.finditer(block.group()):

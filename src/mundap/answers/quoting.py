@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -74,25 +73,36 @@ def refuse(evidence: Sequence[Evidence], *, language: Language) -> tuple[str, tu
 
 
 def _choose(mine: Sequence[_Candidate], ranked: dict[int, float], limit: int) -> list[_Candidate]:
-    """Return the best units in reading order, with the code that follows one that announces it."""
-    best = sorted(mine, key=lambda one: ranked[id(one)], reverse=True)[:limit]
-    keep = {id(one) for one in best}
-    for one, following in pairwise(mine):
-        if id(one) in keep and following.unit.kind == "code" and one.unit.text.endswith(":"):
-            keep.add(id(following))
-    chosen, length = [], 0
-    for one in mine:
-        if id(one) in keep and (not chosen or length + len(one.unit.text) <= CHARACTERS):
-            chosen.append(one)
-            length += len(one.unit.text)
-    return chosen
+    """Return the best units in reading order, each with the list or code that it announces, within the length."""
+    chosen: set[int] = set()
+    length = 0
+    best = sorted(range(len(mine)), key=lambda place: ranked[id(mine[place])], reverse=True)
+    for place in best[:limit]:
+        for one in _with_announced(mine, place):
+            size = len(mine[one].unit.text)
+            if one not in chosen and (not chosen or length + size <= CHARACTERS):
+                chosen.add(one)
+                length += size
+    return [mine[place] for place in sorted(chosen)]
+
+
+def _with_announced(mine: Sequence[_Candidate], place: int) -> list[int]:
+    """Return the unit's place, and those of the list or block behind it where it ends in a colon."""
+    places = [place]
+    if mine[place].unit.kind == "sentence" and mine[place].unit.text.endswith(":"):
+        for following in range(place + 1, len(mine)):
+            kind = mine[following].unit.kind
+            if kind == "sentence" or (kind != "item" and following > place + 1):
+                break
+            places.append(following)
+    return places
 
 
 def _block(entry: Evidence, chosen: Sequence[_Candidate]) -> str:
     lines = [f"**{_trail(entry)}**"]
     for one in chosen:
         text = one.unit.text.strip()
-        if one.unit.kind == "code":
+        if one.unit.kind in {"code", "table"}:
             lines.append(f"{text}\n\n[{entry.number}]")
         else:
             lines.append(f"> {' '.join(text.split())} [{entry.number}]")
