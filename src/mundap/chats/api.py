@@ -18,12 +18,9 @@ from mundap.chats.entity_tags import known_etags, not_modified, private
 from mundap.chats.serializers import (
     ChatChangeSerializer,
     ChatSerializer,
-    ErrorSerializer,
     FeedbackSerializer,
     MessageSerializer,
 )
-
-_REFUSALS = {400: ErrorSerializer, 401: ErrorSerializer, 404: ErrorSerializer}
 
 
 class ChatView(APIView):
@@ -35,7 +32,7 @@ class ChatView(APIView):
             OpenApiParameter("before", str, description="As in `before`: the messages before it."),
             OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER),
         ],
-        responses={200: ChatSerializer, 304: None, **_REFUSALS},
+        responses={200: ChatSerializer, 304: None},
     )
     def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """A chat with its last 50 messages, oldest first, and its running turn."""
@@ -44,7 +41,7 @@ class ChatView(APIView):
     @extend_schema(
         operation_id="change_chat",
         request=ChatChangeSerializer,
-        responses={200: ChatSerializer, **_REFUSALS},
+        responses={200: ChatSerializer},
     )
     def patch(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Change a chat's title, or pin it."""
@@ -56,7 +53,7 @@ class ChatView(APIView):
 
     @extend_schema(
         operation_id="delete_chat",
-        responses={204: OpenApiResponse(description="It is gone, for now."), **_REFUSALS},
+        responses={204: OpenApiResponse(description="It is gone, for now.")},
     )
     def delete(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Delete a chat. It can be restored for 30 days."""
@@ -67,9 +64,7 @@ class ChatView(APIView):
 class RestoreView(APIView):
     """Undoing a deletion."""
 
-    @extend_schema(
-        operation_id="restore_chat", request=None, responses={200: ChatSerializer, **_REFUSALS}
-    )
+    @extend_schema(operation_id="restore_chat", request=None, responses={200: ChatSerializer})
     def post(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Bring a deleted chat back."""
         services.restore_chat(_user(request), chat_id)
@@ -82,7 +77,7 @@ class FeedbackView(APIView):
     @extend_schema(
         operation_id="rate_message",
         request=FeedbackSerializer,
-        responses={200: MessageSerializer, 409: ErrorSerializer, **_REFUSALS},
+        responses={200: MessageSerializer},
     )
     def put(self, request: Request, message_id: UUID) -> HttpResponseBase:
         """Rate an answer, or take the rating back."""
@@ -103,7 +98,7 @@ class SelectView(APIView):
     @extend_schema(
         operation_id="select_version",
         request=None,
-        responses={200: ChatSerializer, 409: ErrorSerializer, **_REFUSALS},
+        responses={200: ChatSerializer},
     )
     def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
         """Make this version of the last question or answer the current one."""

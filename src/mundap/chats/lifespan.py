@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from mundap.chats.runner import get_runner
+from mundap.llm import client
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,5 +42,6 @@ async def _live(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await get_runner().close(grace_seconds=settings.SHUTDOWN_SECONDS)
+            await client.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

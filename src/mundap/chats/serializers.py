@@ -110,6 +110,17 @@ class TurnSerializer(Object):
     error = TurnErrorSerializer(required=False, help_text="Only where it failed.")
 
 
+class FailedTurnSerializer(Object):
+    """A turn that failed; without one where nothing was stored."""
+
+    turn = serializers.UUIDField(required=False)
+    chat = serializers.UUIDField(required=False)
+    status = serializers.ChoiceField(choices=State.choices, required=False)
+    message = MessageSerializer(required=False)
+    title = serializers.CharField(required=False)
+    error = TurnErrorSerializer()
+
+
 class QuestionSerializer(Object):
     """A question, at most 16 KB."""
 

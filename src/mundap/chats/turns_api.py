@@ -25,6 +25,7 @@ from mundap.chats.runner import get_runner
 from mundap.chats.serializers import (
     ChatListSerializer,
     ErrorSerializer,
+    FailedTurnSerializer,
     NewChatSerializer,
     QuestionSerializer,
     TurnSerializer,
@@ -56,16 +57,16 @@ _STREAM = OpenApiResponse(
     OpenApiTypes.STR,
     description="Server-sent events: the AI SDK's UI message stream, version 1.",
 )
+# Other refusals are those of every endpoint: config/schema.py adds them.
 TURN_RESPONSES = {
     (200, "application/json"): TurnSerializer,
     (200, "text/event-stream"): _STREAM,
-    **{
-        (status, "application/json"): ErrorSerializer
-        for status in (400, 401, 404, 409, 413, 422, 429)
-    },
+    (422, "application/json"): OpenApiResponse(
+        ErrorSerializer, description="The Idempotency-Key was used for another request."
+    ),
     **{
         (status, "application/json"): OpenApiResponse(
-            TurnSerializer, description="The answer failed; the question is kept."
+            FailedTurnSerializer, description="The answer failed; the question is kept."
         )
         for status in (502, 503, 504)
     },
@@ -77,7 +78,7 @@ class ChatsView(AskingView):
 
     @extend_schema(
         operation_id="list_chats",
-        responses={200: ChatListSerializer, 304: None, 400: ErrorSerializer, 401: ErrorSerializer},
+        responses={200: ChatListSerializer, 304: None},
         parameters=[
             OpenApiParameter("q", str, description="Words that the title or a message contains."),
             OpenApiParameter("cursor", str, description="As in `next`."),
@@ -141,8 +142,6 @@ class ChatStreamView(AsyncAPIView):
         responses={
             (200, "text/event-stream"): _STREAM,
             204: OpenApiResponse(description="Nothing runs."),
-            401: ErrorSerializer,
-            404: ErrorSerializer,
         },
     )
     async def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
@@ -157,11 +156,7 @@ class TurnStreamView(AsyncAPIView):
     @extend_schema(
         operation_id="follow_turn",
         parameters=[EVENT_HEADER],
-        responses={
-            (200, "text/event-stream"): _STREAM,
-            401: ErrorSerializer,
-            404: ErrorSerializer,
-        },
+        responses={(200, "text/event-stream"): _STREAM},
     )
     async def get(self, request: Request, turn_id: UUID) -> HttpResponseBase:
         """A turn's stream, from its beginning or after `Last-Event-ID`; one that has ended is told again."""
@@ -175,7 +170,7 @@ class StopView(AsyncAPIView):
     @extend_schema(
         operation_id="stop_turn",
         request=None,
-        responses={200: TurnSerializer, 401: ErrorSerializer, 404: ErrorSerializer},
+        responses=TurnSerializer,
     )
     async def post(self, request: Request, turn_id: UUID) -> HttpResponseBase:
         """Stop a turn; the text so far is kept. One that has ended stays as it is."""

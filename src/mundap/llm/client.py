@@ -58,6 +58,12 @@ def _client() -> AsyncOpenAI:
     return clients[key]
 
 
+async def close() -> None:
+    """Close the connections of the running event loop, which is about to end."""
+    for each in _clients.pop(asyncio.get_running_loop(), {}).values():
+        await each.close()
+
+
 @contextmanager
 def _endpoint_errors() -> Iterator[None]:
     """Turn the SDK's and the network's errors into ours; the endpoint's own words stay out of answers."""

@@ -1,0 +1,89 @@
+"""A small shelf, and alice and bob as programs on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mundap.accounts.models import User
+from mundap.accounts.tokens import make_token
+from mundap.library.models import Collection, Document, Passage
+from mundap.retrieval.indexing import index_lexical
+from tests.chats.server import Api, served
+
+TEXTS = [
+    "Caching keeps rendered pages, so that they need not be made again. Set CACHES to choose a backend.",
+    "Use the Redis backend to keep the cache in memory on another machine, as in RedisCache.",
+    "The cache can also live in the database. Run createcachetable to make its table.",
+]
+QUESTION = "How do I use Redis as the cache backend?"
+ANSWER = "Use the Redis backend to keep the cache in memory [1]."
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[str]:
+    with served() as url:
+        yield url
+
+
+@pytest.fixture
+def shelf(transactional_db) -> Collection:
+    """Three passages on caching, searchable by BM25."""
+    collection = Collection.objects.create(
+        slug="shelf", title="Shelf", title_no=7, visibility="everyone", state="ready"
+    )
+    document = Document.objects.create(
+        collection=collection,
+        path="topics/cache.txt",
+        url="https://docs.example.org/cache/",
+        title="The cache",
+        text="\n".join(TEXTS),
+    )
+    start = 0
+    for position, text in enumerate(TEXTS):
+        Passage.objects.create(
+            collection=collection,
+            document=document,
+            position=position,
+            headings=["The cache", f"Part {position}"],
+            anchor=f"part-{position}",
+            text=text,
+            start=start,
+            end=start + len(text),
+            content_hash=f"{position:064}",
+        )
+        start += len(text) + 1
+    index_lexical(collection)
+    return collection
+
+
+@pytest.fixture
+def users(transactional_db) -> dict[str, User]:
+    return {name: User.objects.create_user(f"{name}@example.org") for name in ("alice", "bob")}
+
+
+def api_of(user: User, url: str) -> Api:
+    _token, secret = make_token(user, name="test")
+    return Api(url, secret)
+
+
+@pytest.fixture
+def alice_api(shelf: Collection, users: dict[str, User], _server: str) -> Iterator[Api]:
+    api = api_of(users["alice"], _server)
+    with api.http:
+        yield api
+
+
+@pytest.fixture
+def bob_api(shelf: Collection, users: dict[str, User], _server: str) -> Iterator[Api]:
+    api = api_of(users["bob"], _server)
+    with api.http:
+        yield api
+
+
+@pytest.fixture
+def nobody(_server: str) -> Iterator[Api]:
+    api = Api(_server, "")
+    with api.http:
+        yield api
