@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import click
 
 from mundap.cli.runtime import started
@@ -12,7 +14,12 @@ from mundap.cli.runtime import started
 def command(concurrency: int) -> None:
     """Do background work until stopped: read sources, index passages, fill in vectors."""
     with started():
+        from celery.platforms import SecurityWarning
+
         from mundap.config.celery import app
+
+        # It warns of root because of pickled tasks; ours are JSON.
+        warnings.simplefilter("ignore", SecurityWarning)
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
         options = ["--pool=threads", f"--concurrency={concurrency}", "--loglevel=WARNING"]
