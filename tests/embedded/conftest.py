@@ -21,11 +21,13 @@ from mundap.embedded import supervisor
 from mundap.embedded.process import Account
 
 # Uses the home until its standard input is closed; then it leaves in order.
-_USER = """
-import dataclasses, json, sys
+_IMPORTS = """
+import dataclasses, json, os, resource, sys
 from pathlib import Path
 from mundap.embedded import supervisor
 from mundap.errors import EmbeddedError
+"""
+_USER = """
 try:
     with supervisor.running(Path(sys.argv[1]), postgres=True, valkey=True, embeddings=False) as found:
         print(json.dumps(dataclasses.asdict(found)), flush=True)
@@ -40,8 +42,13 @@ class User:
     """Another process that uses a home's servers."""
 
     def __init__(self, home: Path, *, account: Account | None = None, prelude: str = "") -> None:
+        if account:
+            # Not by Popen: the interpreter itself may be closed to the account, as below /root.
+            prelude += "import codecs; codecs.lookup('ascii')\n"
+            prelude += f"os.setgroups([]); os.setgid({account.gid}); os.setuid({account.uid})\n"
+        program = _IMPORTS + prelude + _USER
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", prelude + _USER, str(home)],
+            [sys.executable, "-W", "error", "-c", program, str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -49,7 +56,6 @@ class User:
             env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
             # A terminal's Ctrl-C goes to a whole process group; this one stands for a terminal's.
             process_group=0,
-            **(account.popen_options() if account else {}),
         )
         self._said: dict[str, Any] | None = None
 
@@ -160,7 +166,7 @@ def user() -> Iterator[Callable[..., User]]:
 def pids_of(home: Path) -> Mapping[str, int | None]:
     """The process ids of the home's living servers, as anybody can see them."""
     found: dict[str, int | None] = {}
-    for part in ("postgres", "valkey"):
+    for part in ("postgres", "valkey", "watcher"):
         lock = home / "run" / f"{part}.lock"
         text = lock.read_text().strip() if lock.exists() else ""
         found[part] = int(text) if text.isdigit() and _exists(int(text)) else None

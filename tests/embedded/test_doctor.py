@@ -121,7 +121,7 @@ def test_parts_that_a_killed_process_left(home: Path, user) -> None:
     report, status = doctor()
     assert status == 0
     assert part(report, "database")["in_use"] is False
-    assert "takes it over" in part(report, "database")["note"]
+    assert "stops by itself" in part(report, "database")["note"]
     user(home).said()
 
 

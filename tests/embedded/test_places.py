@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import stat
-import sys
 from pathlib import Path
 
 import psycopg
@@ -151,8 +150,6 @@ def test_a_system_folder_that_others_can_write_is_refused(closed_home, folder, m
 @needs_root
 def test_an_ordinary_user(folder: Path, user) -> None:
     account = nobody()
-    if not unprivileged.can_reach(Path(sys.executable), account=account):
-        pytest.skip("the virtual environment is closed to ordinary users")
     os.chown(folder, account.uid, account.gid)
     home = folder / "home"
     with watched(home):
@@ -173,8 +170,6 @@ def test_an_ordinary_user(folder: Path, user) -> None:
 @needs_root
 def test_somebody_elses_home_is_refused(folder: Path, user) -> None:
     account = nobody()
-    if not unprivileged.can_reach(Path(sys.executable), account=account):
-        pytest.skip("the virtual environment is closed to ordinary users")
     home = folder / "home"
     home.mkdir(mode=0o755)
     refused = user(home, account=account)

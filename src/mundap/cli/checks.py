@@ -168,7 +168,7 @@ def _embedded(name: str, state: PartState | None, *, variable: str) -> PartRepor
     if not state.is_alive:
         report.note = "starts with the first command that needs it"
     elif state.is_in_use is False:
-        report.note = "left running by a killed process; the next command takes it over"
+        report.note = "left running by a killed process; stops by itself in a few seconds"
     if state.error:
         what, _, todo = state.error.partition(". ")
         report.add(f"{what}.", todo)

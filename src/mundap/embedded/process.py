@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,25 +63,34 @@ class ServerProcess:
         self.name = name
         self.log = home / "log" / f"{name}.log"
         self._lock_path = home / "run" / f"{name}.lock"
+        self._lock: int | None = None
         self._log_start = 0
 
     def is_alive(self) -> bool:
         """Return whether the process or a child of it lives, started by whichever user process."""
-        try:
-            with self._lock_path.open("rb") as lock:
-                is_alive = not try_lock(lock.fileno(), fcntl.LOCK_SH)
-        except FileNotFoundError:
+        lock = self._open_lock()
+        if lock is None:
             return False
+        is_alive = not try_lock(lock, fcntl.LOCK_SH)
         if not is_alive:
+            fcntl.flock(lock, fcntl.LOCK_UN)
             _reap_children()
         return is_alive
 
     def pid(self) -> int | None:
-        """Return the id of the process that was started last, alive or not."""
-        try:
-            return int(self._lock_path.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            return None
+        """Return the id of the process that was started last and not stopped since."""
+        lock = self._open_lock()
+        text = os.pread(lock, 32, 0).strip() if lock is not None else b""
+        return int(text) if text.isdigit() else None
+
+    def _open_lock(self) -> int | None:
+        """Return the lock file's descriptor, which stays good when the home folder is deleted."""
+        with contextlib.suppress(FileNotFoundError):
+            now = self._lock_path.stat()
+            if self._lock is None or not os.path.samestat(os.fstat(self._lock), now):
+                self._lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
+                weakref.finalize(self, os.close, self._lock)
+        return self._lock
 
     def spawn(
         self,
@@ -153,10 +163,13 @@ class ServerProcess:
         """Wait for the process to be gone; after each time-out send the next, sterner signal."""
         for signal_number in (*signals, signal.SIGKILL):
             if self.wait_until_gone(timeout_seconds=timeout_seconds):
-                return
+                break
             self.send(signal_number)
-        if not self.wait_until_gone(timeout_seconds=timeout_seconds):
-            raise self.failure("it could not be stopped")
+        else:
+            if not self.wait_until_gone(timeout_seconds=timeout_seconds):
+                raise self.failure("it could not be stopped")
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self._lock_path, 0)
 
     def failure(self, what: str) -> EmbeddedError:
         """Return the error that says what happened, with the end of the log and its path."""

@@ -2,18 +2,22 @@
 
 Two locked files in `run/` are all the state there is: `start.lock` is held while parts are started
 or stopped, `users.lock` is shared by every process that uses them. A lock ends with its process,
-so a killed user or starter leaves nothing stale behind; the next user takes running parts over.
+so a killed user or starter leaves nothing stale behind. A small watcher process stops the parts when
+the last user was killed, and starts a part again that died while it was used.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,11 +26,15 @@ from mundap.embedded.embedding_server import EmbeddingServer
 from mundap.embedded.home import PRIVATE_FILE, make_home
 from mundap.embedded.part import Part
 from mundap.embedded.postgres import Postgres
-from mundap.embedded.process import try_lock
+from mundap.embedded.process import ServerProcess, try_lock
 from mundap.embedded.valkey import Valkey
 from mundap.errors import EmbeddedError
 
+_log = logging.getLogger(__name__)
+
 _TERMINATIONS = (signal.SIGTERM, signal.SIGHUP)
+_WATCHER_STOP_SECONDS = 5
+_WATCHER_VARIABLES = ("PATH", "HOME", "LANG", "PYTHONPATH", "TMPDIR")
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,11 @@ def running(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> It
         with _disk_errors_explained(home):
             home = home.resolve()
             make_home(home)
-            stack.enter_context(_use(home))
-            endpoints = _start(home, postgres=postgres, valkey=valkey, embeddings=embeddings)
+            parts = _Parts(home)
+            start_lock = stack.enter_context(_opened(home, "start"))
+            stack.enter_context(_use(parts, _opened(home, "users"), start_lock))
+            with _held(start_lock):
+                endpoints = parts.start(postgres=postgres, valkey=valkey, embeddings=embeddings)
         yield endpoints
 
 
@@ -126,68 +137,143 @@ def discard(home: Path) -> None:
     """Stop the home's parts and delete the folder with all its data, wherever they lie."""
     home = home.resolve()
     if (home / "run").exists():
-        with _locked(home, "start", fcntl.LOCK_EX):
-            _stop_all(home)
-            Postgres(home).discard()
+        with _opened(home, "start") as start_lock, _held(start_lock):
+            parts = _Parts(home)
+            parts.stop()
+            parts.postgres.discard()
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _start(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> Endpoints:
-    database, cache, embedding_server = Postgres(home), Valkey(home), EmbeddingServer(home)
-    with _locked(home, "start", fcntl.LOCK_EX):
-        asked = {embedding_server: embeddings, database: postgres, cache: valkey}
+def watch(home: Path, *, interval_seconds: float) -> None:
+    """Tend the home's parts until nobody uses them, then stop them; `watcher.py` runs this.
+
+    A part that dies while it is used is started again at the same address, except for the
+    embedding server, whose address is a new one each time. Users that were killed could not stop
+    the parts themselves.
+    """
+    home = home.resolve()
+    parts = _Parts(home)
+    seen_alive: set[Part] = set()
+    with _opened(home, "start") as start_lock, _opened(home, "users") as users:
+        while True:
+            time.sleep(interval_seconds)
+            if not try_lock(start_lock, fcntl.LOCK_EX):
+                continue  # somebody is starting or stopping parts
+            try:
+                if try_lock(users, fcntl.LOCK_EX):
+                    parts.stop_servers()
+                    return
+                parts.restart_dead(seen_alive)
+            finally:
+                fcntl.flock(users, fcntl.LOCK_UN)
+                fcntl.flock(start_lock, fcntl.LOCK_UN)
+
+
+class _Parts:
+    """All parts of a home. Every method needs the home's start lock."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.postgres = Postgres(home)
+        self.valkey = Valkey(home)
+        self.embeddings = EmbeddingServer(home)
+        self._watcher = ServerProcess(home, name="watcher")
+
+    def start(self, *, postgres: bool, valkey: bool, embeddings: bool) -> Endpoints:
+        """Return the endpoints of the asked parts when they are ready."""
+        asked = {self.embeddings: embeddings, self.postgres: postgres, self.valkey: valkey}
         parts: list[Part] = [part for part, is_asked in asked.items() if is_asked]
         # All are launched before the first is waited for.
         for part in parts:
             part.start()
+        if parts and not self._watcher.is_alive():
+            self._start_watcher()
         for part in parts:
             part.wait_until_ready()
         if postgres:
-            database.prepare()
-        address = embedding_server.find_address() if embeddings else None
+            self.postgres.prepare()
+        address = self.embeddings.find_address() if embeddings else None
         return Endpoints(
-            database_url=database.url if postgres else None,
-            redis_url=cache.url if valkey else None,
+            database_url=self.postgres.url if postgres else None,
+            redis_url=self.valkey.url if valkey else None,
             embedding_url=address.url if address else None,
             embedding_key=address.key if address else None,
         )
 
+    def stop(self) -> None:
+        """Stop everything."""
+        self._watcher.send(signal.SIGTERM)
+        self._watcher.end(timeout_seconds=_WATCHER_STOP_SECONDS)
+        self.stop_servers()
 
-def _stop_all(home: Path) -> None:
-    parts: tuple[Part, ...] = (EmbeddingServer(home), Valkey(home), Postgres(home))
-    alive = [part for part in parts if part.process.is_alive()]
-    for part in alive:
-        part.ask_to_stop()
-    for part in alive:
-        part.wait_until_stopped()
+    def stop_servers(self) -> None:
+        """Stop the parts, all at once."""
+        alive = [part for part in self._all() if part.process.is_alive()]
+        for part in alive:
+            part.ask_to_stop()
+        for part in alive:
+            part.wait_until_stopped()
+
+    def restart_dead(self, seen_alive: set[Part]) -> None:
+        """Start those again that were seen alive before; one that fails is left to the next user."""
+        for part in (self.postgres, self.valkey):
+            if part.process.is_alive():
+                seen_alive.add(part)
+            elif part in seen_alive and part.process.pid() is not None:
+                seen_alive.remove(part)
+                _log.warning("%s died and is started again", part.name)
+                try:
+                    part.start()
+                    part.wait_until_ready()
+                except (EmbeddedError, OSError):
+                    _log.exception("%s did not start", part.name)
+
+    def _all(self) -> tuple[Part, ...]:
+        return (self.embeddings, self.valkey, self.postgres)
+
+    def _start_watcher(self) -> None:
+        self._watcher.trim_log()
+        kept = {name: os.environ[name] for name in _WATCHER_VARIABLES if name in os.environ}
+        command = [sys.executable, "-m", "mundap.embedded.watcher", str(self._home)]
+        self._watcher.spawn(command, environment=kept)
 
 
 @contextmanager
-def _use(home: Path) -> Iterator[None]:
+def _use(parts: _Parts, users_file: AbstractContextManager[int], start_lock: int) -> Iterator[None]:
     """Count as a user of the home's parts; on leaving, stop them when no other is left."""
     process = os.getpid()
-    with _locked(home, "users", fcntl.LOCK_SH) as users:
+    with users_file as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield
         finally:
             if os.getpid() == process:  # and not a child that was forked inside the context
                 # Under the start lock: of two that leave together the second must see the first
                 # gone, and nobody may join while the parts are being stopped.
-                with _locked(home, "start", fcntl.LOCK_EX):
+                with _held(start_lock):
                     if try_lock(users, fcntl.LOCK_EX):
-                        _stop_all(home)
+                        parts.stop()
                     fcntl.flock(users, fcntl.LOCK_UN)
 
 
 @contextmanager
-def _locked(home: Path, name: str, kind: int) -> Iterator[int]:
+def _opened(home: Path, name: str) -> Iterator[int]:
+    """Give a lock file's descriptor. The file stays good when the home folder is deleted."""
     path = home / "run" / f"{name}.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        fcntl.flock(handle, kind)
         yield handle
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _held(lock: int) -> Iterator[None]:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 @contextmanager
