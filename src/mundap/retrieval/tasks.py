@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from celery.worker import state
 from django.db.models import Q
 
 from mundap.errors import IngestionRunning, ModelError, MundapError
@@ -38,6 +39,6 @@ def read_sources() -> None:
 def fill_vectors() -> None:
     """Embed the passages that have no vector by the current model yet."""
     try:
-        embed_missing()
+        embed_missing(should_stop=lambda: state.should_stop is not None)
     except ModelError as error:
         logger.warning("Vectors wait: %s", error.message)
