@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -30,6 +34,21 @@ def remember(database_url: str) -> None:
 def recall(database_url: str) -> list[tuple[str]]:
     with psycopg.connect(database_url) as connection:
         return connection.execute("SELECT word FROM remembered").fetchall()
+
+
+def is_answering(user) -> bool:
+    try:
+        return answers(user.database_url, user.redis_url)
+    except (psycopg.OperationalError, redis.ConnectionError):
+        return False
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that comes by itself."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
 
 
 def test_starts_both_and_stops_them(home: Path) -> None:
@@ -129,16 +148,50 @@ def test_ctrl_c_reaches_the_user_and_not_the_servers(home: Path, user, capfd) ->
 
 
 def test_servers_of_a_killed_user_are_taken_over(home: Path, user) -> None:
+    killed, heir = user(home), user(home)
+    remember(killed.database_url)
+    before = pids_of(home)
+    killed.signal(signal.SIGKILL)
+    assert recall(heir.database_url) == [("문답",)]
+    third = user(home)
+    third.said()
+    heir.signal(signal.SIGKILL)
+    assert recall(third.database_url) == [("문답",)]
+    assert pids_of(home) == before
+    third.leave()
+    assert not any(pids_of(home).values())
+
+
+def test_servers_of_a_killed_user_stop_by_themselves(home: Path, user) -> None:
     killed = user(home)
     remember(killed.database_url)
     killed.signal(signal.SIGKILL)
-    left = pids_of(home)
-    assert all(left.values())
-    heir = user(home)
-    assert recall(heir.database_url) == [("문답",)]
-    assert pids_of(home) == left
-    heir.leave()
-    assert not any(pids_of(home).values())
+    until(lambda: not any(pids_of(home).values()))
+    assert recall(user(home).database_url) == [("문답",)]
+
+
+@pytest.mark.parametrize("part", ["postgres", "valkey"])
+def test_a_server_that_dies_is_started_again_while_it_is_used(home, user, part: str) -> None:
+    lasting = user(home)
+    remember(lasting.database_url)
+    # The watcher restarts what it has seen alive, so it is let look around first.
+    until(lambda: f"watching {part}" in (home / "log" / "watcher.log").read_text())
+    first = pids_of(home)[part]
+    os.kill(first or 0, signal.SIGKILL)
+    until(lambda: pids_of(home)[part] not in {None, first})
+    until(lambda: is_answering(lasting))
+    assert recall(lasting.database_url) == [("문답",)]
+
+
+def test_servers_stop_even_when_their_home_was_deleted(home: Path, user) -> None:
+    lasting = user(home)
+    lasting.said()
+    pids = [psutil.Process(pid) for pid in pids_of(home).values() if pid]
+    assert len(pids) == 3
+    shutil.rmtree(home)
+    lasting.leave()
+    _, alive = psutil.wait_procs(pids, timeout=0)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 @pytest.mark.parametrize("part", ["postgres", "valkey"])

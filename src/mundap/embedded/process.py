@@ -121,6 +121,7 @@ class ServerProcess:
                 # The shell writes the same, so that it is there even if we are killed right here.
                 os.pwrite(handle, f"{child.pid}\n".encode(), 0)
                 _children[child.pid] = child
+                self._open_lock()
         finally:
             os.close(handle)
 

@@ -156,9 +156,9 @@ def watch(home: Path, *, interval_seconds: float) -> None:
     seen_alive: set[Part] = set()
     with _opened(home, "start") as start_lock, _opened(home, "users") as users:
         while True:
-            time.sleep(interval_seconds)
             if not try_lock(start_lock, fcntl.LOCK_EX):
-                continue  # somebody is starting or stopping parts
+                time.sleep(interval_seconds)  # somebody is starting or stopping parts
+                continue
             try:
                 if try_lock(users, fcntl.LOCK_EX):
                     parts.stop_servers()
@@ -167,6 +167,7 @@ def watch(home: Path, *, interval_seconds: float) -> None:
             finally:
                 fcntl.flock(users, fcntl.LOCK_UN)
                 fcntl.flock(start_lock, fcntl.LOCK_UN)
+            time.sleep(interval_seconds)
 
 
 class _Parts:
@@ -218,7 +219,9 @@ class _Parts:
         """Start those again that were seen alive before; one that fails is left to the next user."""
         for part in (self.postgres, self.valkey):
             if part.process.is_alive():
-                seen_alive.add(part)
+                if part not in seen_alive:
+                    _log.info("watching %s, process %s", part.name, part.process.pid())
+                    seen_alive.add(part)
             elif part in seen_alive and part.process.pid() is not None:
                 seen_alive.remove(part)
                 _log.warning("%s died and is started again", part.name)
