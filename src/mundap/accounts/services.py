@@ -16,7 +16,7 @@ from mundap.accounts.models import User
 from mundap.accounts.selectors import find_user_by_email
 from mundap.errors import ConfigurationError, InvalidInput
 
-DEMO_EMAIL = "demo@mundap.example"
+DEMO_EMAIL = "demo@mundap.local"
 
 
 @dataclass(frozen=True, slots=True)

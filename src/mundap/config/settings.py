@@ -178,7 +178,9 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", default=True)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Mundap <mundap@localhost>")
 HAS_MAIL = bool(EMAIL_HOST)
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if HAS_MAIL else 'console'}.EmailBackend"
+# The console is for trying things out: in production a log must not hold a link that resets a password.
+_WITHOUT_MAIL = "dummy" if IS_PRODUCTION else "console"
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if HAS_MAIL else _WITHOUT_MAIL}.EmailBackend"
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HAS_MAIL else "optional"
 
 # --- API
@@ -214,6 +216,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "CollectionState": "mundap.library.models.Collection.State",
