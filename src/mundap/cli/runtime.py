@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import psycopg
 from dotenv import load_dotenv
 
 from mundap.config import env
@@ -87,29 +88,35 @@ def _setup_django(*, is_migrated: bool) -> None:
 def _migrate() -> None:
     """Bring the database up to date under an advisory lock. Raises ConfigurationError with the way out."""
     from django.core.management import call_command
-    from django.db import DatabaseError, OperationalError, connection
+    from django.db import DatabaseError, connection
     from django.db.migrations.executor import MigrationExecutor
 
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
-            try:
-                executor = MigrationExecutor(connection)
-                _refuse_newer(executor)
-                if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                    _require_pgvector()
-                    click.echo("Bringing the database up to date …", err=True)
-                    call_command("migrate", verbosity=0, interactive=False)
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
-    except OperationalError as exc:
-        raise ConfigurationError(
-            f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
-        ) from exc
+        with _migration_lock():
+            executor = MigrationExecutor(connection)
+            _refuse_newer(executor)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                _require_pgvector()
+                click.echo("Bringing the database up to date …", err=True)
+                call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as exc:
         raise ConfigurationError(f"The database could not be brought up to date: {exc}") from exc
     finally:
         connection.close()
+
+
+@contextmanager
+def _migration_lock() -> Iterator[None]:
+    """Hold the lock on a connection of its own; Django's pool would wait long for a server that is not there."""
+    try:
+        connection = psycopg.connect(env.text("DATABASE_URL"), autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as exc:
+        raise ConfigurationError(
+            f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
+        ) from exc
+    with connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        yield
 
 
 def _refuse_newer(executor: object) -> None:
