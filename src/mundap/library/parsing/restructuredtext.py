@@ -83,7 +83,8 @@ def titles(source: str, path: str) -> dict[str, str]:
 
 
 def _bare(title: str) -> str:
-    return _ROLE_IN_TITLE.sub(lambda match: match[1] or match[2] or match[3], title).strip()
+    title = _ROLE_IN_TITLE.sub(lambda match: match[1] or match[2] or match[3], title)
+    return re.sub(r"(?<!\w)(\*{1,2})(\S(?:.*?\S)?)\1(?!\w)", r"\2", title).replace("\\", "").strip()
 
 
 _LINK = re.compile(r":(ref|doc):`(?:[^`<]*<([^`>]+)>|([^`<>]+))`")

@@ -131,6 +131,7 @@ class Only(SphinxDirective):
     """Content for some outputs; what is meant for HTML is read."""
 
     required_arguments = 1
+    optional_arguments = 0
 
     def run(self) -> list[nodes.Node]:
         """Return the content if the expression holds for HTML."""
@@ -221,15 +222,17 @@ class VersionNote(SphinxDirective):
     """`versionadded`, `versionchanged`, `deprecated`: since which version something holds."""
 
     required_arguments = 1
+    optional_arguments = 0
 
     def run(self) -> list[nodes.Node]:
         """Return a note that starts with the version."""
-        version, _, rest = self.arguments[0].partition(" ")
+        version, *words = self.arguments[0].split(None, 1)
+        rest = words[0].strip() if words else ""
         project = self.reading.context.settings.get("project")
         named = f"{project} {version}" if isinstance(project, str) and project else version
         node = version_note(label=_VERSION_LABELS[self.objtype].format(named))
-        if rest.strip():
-            children, messages = self.state.inline_text(rest.strip(), self.lineno)
+        if rest:
+            children, messages = self.state.inline_text(rest, self.lineno)
             node += nodes.paragraph(rest, "", *children)
             node += messages
         self.parse_content(node)
@@ -255,6 +258,7 @@ class CurrentModule(SphinxDirective):
     """`currentmodule`: the module that the definitions below belong to."""
 
     required_arguments = 1
+    optional_arguments = 0
 
     def run(self) -> list[nodes.Node]:
         """Remember the module."""
@@ -305,6 +309,7 @@ class Program(SphinxDirective):
     """`program`: whose options are described."""
 
     required_arguments = 1
+    optional_arguments = 0
 
     def run(self) -> list[nodes.Node]:
         """Remember the program."""
@@ -507,6 +512,7 @@ class _Inserting(SphinxDirective):
     """What puts another file in; only files of the source itself are read."""
 
     required_arguments = 1
+    optional_arguments = 0
 
     def read(self) -> tuple[str, str]:
         """Return the file's text and name, or nothing if it is not there or lies outside."""

@@ -1,0 +1,3 @@
+# first
+KETTLE = "copper"
+# last
