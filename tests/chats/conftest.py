@@ -11,6 +11,7 @@ from mundap.accounts.tokens import make_token
 from mundap.library.models import Collection, Document, Passage
 from mundap.retrieval.indexing import index_lexical
 from tests.chats.server import Api, served
+from tests.scripted_model import ScriptedModel
 
 TEXTS = [
     "Caching keeps rendered pages, so that they need not be made again. Set CACHES to choose a backend.",
@@ -87,3 +88,10 @@ def nobody(_server: str) -> Iterator[Api]:
     api = Api(_server, "")
     with api.http:
         yield api
+
+
+def script(model: ScriptedModel, text: str, **how: int) -> None:
+    """Write down one turn: the queries, the answer, and a title for the chat."""
+    model.say("redis cache backend")
+    model.say(text, **how)
+    model.say("Redis as a cache")

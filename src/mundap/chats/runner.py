@@ -231,8 +231,8 @@ async def _repeat(step: Callable[[], object], *, every_seconds: float) -> None:
     while True:
         try:
             await in_database_thread(step)
-        except Error:
-            logger.warning("The database did not answer", exc_info=True)
+        except Exception:  # the edge of a loop that must outlive whatever goes wrong in one round
+            logger.exception("%s failed; it is tried again", step.__name__)
         await asyncio.sleep(every_seconds)
 
 
