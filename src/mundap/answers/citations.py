@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.language import language_of
-from mundap.answers.markup import MARKER, outside_code, statements, units
+from mundap.answers.markup import MARKER, outside_code, statements, units, without_code
 from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
 
 SUPPORTED_SHARE = 0.5
@@ -57,9 +57,7 @@ def is_supported(statement: str, passage: str) -> bool | None:
 
 def _numbers(statement: str) -> list[int]:
     """Return the numbers of its markers; by now each stands alone and leads somewhere."""
-    found: list[str] = []
-    outside_code(statement, lambda prose: found.extend(MARKER.findall(prose)) or prose)
-    return [int(number) for number in found]
+    return [int(number) for number in MARKER.findall(without_code(statement))]
 
 
 def _without_markers(prose: str) -> str:

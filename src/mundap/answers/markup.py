@@ -36,6 +36,11 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
     return "".join([*pieces, change(text[last:])])
 
 
+def without_code(text: str) -> str:
+    """Return `text` with its code left out."""
+    return _CODE.sub("", text)
+
+
 def units(text: str) -> Iterator[Unit]:
     """Yield the code blocks, tables, list items and sentences of a passage, in order."""
     last = 0

@@ -14,14 +14,18 @@ from mundap.cli.runtime import started
 def command(concurrency: int) -> None:
     """Do background work until stopped: read sources, index passages, fill in vectors."""
     with started():
-        from celery.platforms import SecurityWarning
-
         from mundap.config.celery import app
 
         # It warns of root because of pickled tasks; ours are JSON.
-        warnings.simplefilter("ignore", SecurityWarning)
+        warnings.filterwarnings("ignore", message="You're running the worker with superuser")
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
         options = ["--pool=threads", f"--concurrency={concurrency}", "--loglevel=WARNING"]
-        alone = ["--without-gossip", "--without-mingle", "--beat"]
+        # The clock keeps no file: what is due is asked of Postgres, not remembered.
+        alone = [
+            "--without-gossip",
+            "--without-mingle",
+            "--beat",
+            "--scheduler=celery.beat:Scheduler",
+        ]
         app.worker_main(["--quiet", "worker", *options, *alone])

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict, cast
 from weakref import WeakKeyDictionary
 
 import httpx2
 import openai
 from django.conf import settings
 from django.utils.translation import gettext as _
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, omit
+from openai.types.chat import ChatCompletionMessageParam
 
 from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
 
@@ -108,10 +109,10 @@ async def stream_chat(
     with _endpoint_errors():
         stream = await _client().chat.completions.create(
             model=settings.CHAT_MODEL,
-            messages=list(messages),  # type: ignore[arg-type]
+            messages=_as_parameters(messages),
             stream=True,
             stream_options={"include_usage": True},
-            **_limit(max_tokens),
+            max_tokens=omit if max_tokens is None else max_tokens,
         )
         async with stream:
             async for chunk in stream:
@@ -132,12 +133,13 @@ async def complete(
     with _endpoint_errors():
         reply = await _client().chat.completions.create(
             model=settings.CHAT_MODEL,
-            messages=list(messages),  # type: ignore[arg-type]
+            messages=_as_parameters(messages),
             timeout=timeout_seconds,
-            **_limit(max_tokens),
+            max_tokens=omit if max_tokens is None else max_tokens,
         )
         return (reply.choices[0].message.content or "").strip()
 
 
-def _limit(max_tokens: int | None) -> dict[str, Any]:
-    return {} if max_tokens is None else {"max_tokens": max_tokens}
+def _as_parameters(messages: Sequence[ChatMessage]) -> list[ChatCompletionMessageParam]:
+    # The SDK has a type a role; ours is the union of the three that we send.
+    return cast("list[ChatCompletionMessageParam]", list(messages))
