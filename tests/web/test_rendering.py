@@ -106,7 +106,9 @@ def test_an_attack_in_the_headings_is_inert() -> None:
 
 
 def test_images_are_never_fetched() -> None:
-    html = render("![a map](https://evil.example/track.png) ![m][1]\n\n[1]: https://evil.example/t.png")
+    html = render(
+        "![a map](https://evil.example/track.png) ![m][1]\n\n[1]: https://evil.example/t.png"
+    )
     assert "<img" not in html
     assert "a map" in html
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from mundap.accounts.models import User
 from mundap.chats.quoted_text import ShownBlock, find_quote, shown_blocks
+from mundap.chats.rendering import web_address
 from mundap.errors import NotFound
 from mundap.library.models import Passage
 from mundap.library.selectors import PassageInPlace, get_passage_for
@@ -69,7 +70,7 @@ def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> Show
         trail=tuple(headings[:-1]),
         collection=passage.collection.title,
         path=document.path,
-        url=f"{document.url}#{passage.anchor}" if document.url and passage.anchor else document.url,
+        url=web_address(f"{document.url}#{passage.anchor}" if passage.anchor else document.url),
         parts=tuple(parts),
         quote=citation["quote"] if citation else "",
         is_doubtful=bool(citation) and citation["supported"] is False,
@@ -93,7 +94,7 @@ def _only_quoted(citation: Mapping[str, Any]) -> ShownPassage:
         trail=tuple(headings[:-1]),
         collection=citation["document"],
         path=citation["path"],
-        url=citation["url"],
+        url=web_address(citation["url"]),
         parts=(),
         quote=citation["quote"],
         is_doubtful=citation["supported"] is False,

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.chats.models import State, Turn
-from mundap.chats.rendering import answer_html, citation_url
+from mundap.chats.rendering import answer_html, citation_url, web_address
 from mundap.library.models import OFFICIAL_DOCS, Collection, Passage
 from mundap.library.selectors import list_collections_for
 
@@ -132,7 +132,7 @@ def _source(citation: Mapping[str, Any], message: str) -> ShownSource:
         page=citation_url(citation, message=message),
         place=citation["headings"][-1] if citation["headings"] else citation["document"],
         document=citation["document"],
-        url=citation["url"],
+        url=web_address(citation["url"]),
         is_doubtful=citation["supported"] is False,
     )
 

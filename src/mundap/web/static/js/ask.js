@@ -135,8 +135,9 @@ async function read(arrival, response) {
   }
 }
 
-/** Takes the ids of a new chat and of the turn from the stream. */
+/** Takes the ids of a new chat and of the turn from the stream, and the chat's first title. */
 function notice(part) {
+  if (part.type === "data-title") document.querySelector("#bar h1").textContent = part.data.title;
   const ids = part.messageMetadata;
   if (!ids) return;
   turn = ids.turn ?? turn;
