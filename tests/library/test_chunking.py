@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,7 +136,7 @@ def test_nothing_is_lost_and_nothing_is_too_long(blocks):
     page = writer.finish()
     drafts = cut(page)
     assert all(0 < len(draft.text) <= MAX_CHARACTERS for draft in drafts)
-    assert all(before.end <= after.start for before, after in zip(drafts, drafts[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(drafts))
     covered = "".join(page.text[draft.start : draft.end] for draft in drafts)
     expected = "".join(text for _kind, text in blocks)
     if len(page.sections) == 1 and len(expected.split()) > 3:

@@ -230,7 +230,7 @@ class TestDecoding:
     def test_what_is_no_text_is_refused(self):
         text = format_named("text")
         assert text
-        with pytest.raises(UnreadablePage, match="not text|not known"):
+        with pytest.raises(UnreadablePage, match=r"not text|not known"):
             read_text(bytes(range(256)) * 20, text)
 
     def test_line_ends_are_made_alike(self):

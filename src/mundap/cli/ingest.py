@@ -149,12 +149,10 @@ _COUNTS = {"added": "new", "changed": "changed", "deleted": "deleted", "unchange
 
 def _summary(document: dict[str, Any]) -> str:
     title = f"{document['title']} {document['version']}".strip()
-    lines = [
-        f"{title} is on the shelf as {document['collection']!r}: {document['documents']} pages, "
-        f"{document['passages']} passages ({document['seconds']:.1f} s)."
-    ]
+    size = f"{document['documents']} pages, {document['passages']} passages"
+    lines = [f"{title} is on the shelf as {document['collection']!r}: {size}."]
     counts = (f"{document[name]} {word}" for name, word in _COUNTS.items())
-    lines.append(f"  {', '.join(counts)}.")
+    lines.append(f"  {', '.join(counts)} ({document['seconds']:.1f} s).")
     lines += [f"  Not read: {each['path']}: {each['error']}" for each in document["failed"][:10]]
     vectors = document["vectors"]
     if vectors["done"] < vectors["total"]:

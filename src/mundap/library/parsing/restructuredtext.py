@@ -54,32 +54,34 @@ def _settings() -> Any:
     return settings
 
 
+_TITLE = r"""(?:(?P<over>[=\-~^"'`*+\#<>.:_])(?P=over)*[ ]*\n)?
+        [ ]?(?P<title>\S[^\n]*)\n
+        (?P<line>(?P<under>[=\-~^"'`*+\#<>.:_])(?P=under)*)[ ]*$"""
 _LABELLED_TITLE = re.compile(
     r"""^\.\.[ ]_(?P<label>[^\n]+?):[ ]*\n
-        (?P<between>(?:[ \t]*\n|\.\.[ ][^\n]*\n|[ ]+:[^\n]*\n)*)
-        (?:(?P<over>[=\-~^"'`*+#<>.:_])(?P=over)+[ ]*\n)?
-        (?P<title>\S[^\n]*|[ ]\S[^\n]*)\n
-        (?P<under>[=\-~^"'`*+#<>.:_])(?P=under)+[ ]*$""",
+        (?P<between>(?:[ \t]*\n|\.\.[ ][^\n]*\n|[ ]+:[^\n]*\n)*)"""
+    + _TITLE,
     re.MULTILINE | re.VERBOSE,
 )
-_FIRST_TITLE = re.compile(
-    r"""^(?:(?P<over>[=\-~^"'`*+#])(?P=over)+[ ]*\n)?[ ]?(?P<title>\S[^\n]*)\n
-        (?P<under>[=\-~^"'`*+#])(?P=under){2,}[ ]*$""",
-    re.MULTILINE | re.VERBOSE,
-)
+_ANY_TITLE = re.compile("^" + _TITLE, re.MULTILINE | re.VERBOSE)
 _ROLE_IN_TITLE = re.compile(r":[\w:+-]+:`(?:[^`<]*<([^`>]*)>|[~!]?([^`]*))`|``([^`]*)``")
 
 
 def titles(source: str, path: str) -> dict[str, str]:
     """Return what links to this page show: label → title, and `/document` → title."""
     found: dict[str, str] = {}
-    for match in _LABELLED_TITLE.finditer(source):
+    for match in filter(_is_title, _LABELLED_TITLE.finditer(source)):
         labels = [match["label"], *re.findall(r"^\.\. _(.+?):\s*$", match["between"], re.MULTILINE)]
         for label in labels:
             found[" ".join(label.strip("`").lower().split())] = _bare(match["title"])
-    if first := _FIRST_TITLE.search(source):
+    if first := next(filter(_is_title, _ANY_TITLE.finditer(source)), None):
         found["/" + posixpath.splitext(path)[0]] = _bare(first["title"])
     return found
+
+
+def _is_title(match: re.Match[str]) -> bool:
+    """Is the line under it long enough? docutils takes four characters for a title of any length."""
+    return len(match["line"]) >= min(4, len(match["title"].rstrip()))
 
 
 def _bare(title: str) -> str:

@@ -1,5 +1,3 @@
-import sys
-
 raise SystemExit("conf.py was run")
 
 project = "Teapot"

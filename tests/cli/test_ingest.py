@@ -1,0 +1,82 @@
+"""`mundap ingest`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.library.shelf import DATA, make_tar, write_pages
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_pages(
+        tmp_path / "tea",
+        {"tea.md": "# Tea\n\nGreen or black.\n", "milk.md": "# Milk\n\nA little.\n"},
+    )
+
+
+def test_a_folder_is_put_on_the_shelf_and_brought_up_to_date(run: Run, folder: Path):
+    first = run("ingest", f"dir:{folder}", "--slug", "tea", "--title", "Tea", "--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert document["collection"] == "tea"
+    assert (document["documents"], document["added"], document["passages"]) == (2, 2, 2)
+    assert document["vectors"]["total"] == 2
+    write_pages(folder, {"tea.md": "# Tea\n\nWhite, too.\n"})
+    second = run("ingest", f"dir:{folder}", "--slug", "tea", "--wait-vectors", "--json")
+    document = json.loads(second.stdout)
+    assert (document["changed"], document["unchanged"]) == (1, 1)
+    assert document["vectors"] == {"done": 2, "total": 2}
+    assert document["title"] == "Tea"
+
+
+def test_it_says_what_it_did(run: Run):
+    done = run(
+        "ingest", f"dir:{DATA / 'sphinx'}", "--slug", "teapot", "--category", "TEAM",
+        "--title-no", "7", "--language", "ko", "--base-url", "https://teapot.example/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Teapot 2.1 is on the shelf as 'teapot': 3 pages" in done.stdout
+    assert "3 new, 0 changed, 0 deleted, 0 unchanged" in done.stdout
+    assert "It can be searched now." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dir:/nowhere/at/all"], "There is no folder or file"),
+        (["gopher:docs"], "does not name a source"),
+        (["dir:{folder}", "--slug", "no spaces"], "--slug"),
+        (["dir:{folder}", "--base-url", "nowhere"], "--base-url"),
+        (["dir:{folder}", "--slug", "x", "--visibility", "private"], "mundap create-admin"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_made(run: Run, folder: Path, arguments, message):
+    done = run("ingest", *[each.format(folder=folder) for each in arguments])
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_archive_that_climbs_out(run: Run, tmp_path: Path):
+    file = make_tar(tmp_path / "bad.tar.gz", {"a.md": "# A", "../../b.md": "# B"})
+    done = run("ingest", f"dir:{file}", "--slug", "bad")
+    assert done.returncode == 1
+    assert "climbs out of its folder" in done.stderr
+
+
+def test_pages_that_cannot_be_read_are_named(run: Run, folder: Path):
+    (folder / "broken.md").write_bytes(bytes(range(256)) * 40)
+    done = run("ingest", f"dir:{folder}", "--slug", "half-broken")
+    assert done.returncode == 0, done.stderr
+    assert "Not read: broken.md:" in done.stdout
+    for name in ("tea.md", "milk.md"):
+        (folder / name).unlink()
+    done = run("ingest", f"dir:{folder}", "--slug", "half-broken")
+    assert done.returncode == 1
+    assert "Could not be read: broken.md" in done.stderr
