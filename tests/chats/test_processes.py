@@ -1,0 +1,183 @@
+"""Turns among several server processes: killed, stopped, followed and taken over."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from mundap.accounts.models import User
+from mundap.chats.models import Message, Turn, TurnDraft
+from tests.chats.conftest import QUESTION, api_of, script
+from tests.chats.server import Api, Process, serving_process, wait_for
+from tests.scripted_model import ScriptedModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LONG = "Use the Redis backend [1]. It keeps the cache in memory on another machine."
+BEGINNING = "Use the Redis backend [1]."
+
+
+@contextmanager
+def another_process(model: ScriptedModel, **variables: str) -> Iterator[Process]:
+    with serving_process(
+        database=connection.settings_dict["NAME"],
+        OPENAI_BASE_URL=model.url,
+        OPENAI_API_KEY="test",
+        MUNDAP_CHAT_MODEL="scripted",
+        **variables,
+    ) as process:
+        yield process
+
+
+@contextmanager
+def held_answer(
+    process: Process, user: User, model: ScriptedModel
+) -> Iterator[tuple[Api, str, str]]:
+    """An answer in the other process that has begun and does not go on; gives its chat and turn."""
+    script(model, LONG, hold_after=5)
+    there = api_of(user, process.url)
+    with there.http, there.asking(QUESTION) as stream:
+        ids = stream.until("start")["messageMetadata"]
+        stream.text_until("[1].")
+        wait_for(lambda: TurnDraft.objects.filter(text=BEGINNING).exists())
+        yield there, ids["chat"], ids["turn"]
+
+
+def expire_leases() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE chats_turn SET lease_until = now() - interval '1 s'")
+
+
+def test_a_killed_process_leaves_its_draft(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    with another_process(model) as process:
+        with held_answer(process, users["alice"], model) as (_there, chat, turn):
+            process.popen.kill()
+            process.popen.wait()
+        busy = alice_api.ask("Redis?", chat=chat)
+        assert busy.status_code == 409  # until its lease has run out
+    expire_leases()
+    found = alice_api.get(f"chats/{chat}/").json()
+    assert found["active_turn"] is None
+    assert found["messages"][-1]["state"] == "interrupted"
+    assert found["messages"][-1]["text"] == BEGINNING
+    assert not TurnDraft.objects.exists()
+    with alice_api.following(f"turns/{turn}/stream/") as stream:
+        stream.to_end()
+    assert stream.text == BEGINNING
+    assert stream.kinds[-2:] == ["error", "finish"]
+    model.reset()
+    script(model, LONG)
+    assert alice_api.ask("Redis?", chat=chat).json()["message"]["text"] == LONG
+
+
+@pytest.mark.parametrize("finder", ["post", "stream", "chat stream", "reaper"])
+def test_an_expired_lease_is_found_by_whoever_comes(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel, finder: str
+) -> None:
+    chat, turn = stranded_turn(alice_api, model)
+    match finder:
+        case "post":
+            assert alice_api.ask("Redis?", chat=chat).status_code == 200
+        case "stream":
+            with alice_api.following(f"turns/{turn}/stream/") as stream:
+                stream.to_end()
+            assert stream.text == BEGINNING
+        case "chat stream":
+            assert alice_api.get(f"chats/{chat}/stream").status_code == 204
+        case "reaper":
+            wait_for(lambda: Turn.objects.get(pk=turn).status != "running")
+    assert Turn.objects.get(pk=turn).status == "interrupted"
+    assert Message.objects.get(turn=turn, role="assistant").text == BEGINNING
+
+
+def stranded_turn(api: Api, model: ScriptedModel) -> tuple[str, str]:
+    """A finished turn, set back to what a killed process leaves behind."""
+    script(model, LONG)
+    done = api.ask(QUESTION).json()
+    wait_for(lambda: len(model.requests) == 3)
+    Turn.objects.update(
+        status="running", finished_at=None, runner="dead", lease_until="2000-01-01T00:00:00Z"
+    )
+    Message.objects.filter(role="assistant").update(text="", state="running", citations=[])
+    TurnDraft.objects.create(turn_id=done["turn"], text=BEGINNING)
+    return done["chat"], done["turn"]
+
+
+def test_a_reader_on_another_process_follows_to_the_end(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    with (
+        another_process(model) as process,
+        held_answer(process, users["alice"], model) as (_there, chat, _turn),
+        alice_api.following(f"chats/{chat}/stream") as stream,
+    ):
+        assert stream.text_until("[1].") == BEGINNING
+        model.release()
+        stream.to_end()
+        assert stream.text == LONG
+        assert stream.part("data-citations")["data"]
+        assert stream.kinds[-1] == "finish"
+
+
+def test_a_turn_is_stopped_from_another_process(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    with (
+        another_process(model) as process,
+        held_answer(process, users["alice"], model) as (_there, _chat, turn),
+    ):
+        reply = alice_api.post(f"turns/{turn}/stop/")
+        assert reply.status_code == 200
+        wait_for(lambda: Turn.objects.get(pk=turn).status == "stopped")
+        answer = Message.objects.get(role="assistant")
+        assert (answer.state, answer.text) == ("stopped", BEGINNING)
+
+
+def test_a_server_that_is_told_to_end_stores_what_there_is(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    with another_process(model) as process:
+        with held_answer(process, users["alice"], model) as (_there, chat, _turn):
+            pass  # its reader leaves, or the server would wait for it
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(timeout=20) in (0, -signal.SIGTERM)
+    answer = Message.objects.get(role="assistant")
+    assert (answer.state, answer.text) == ("interrupted", BEGINNING)
+    assert alice_api.get(f"chats/{chat}/").json()["active_turn"] is None
+
+
+def test_a_server_that_is_told_to_end_lets_answers_end(
+    users: dict[str, User], alice_api: Api, model: ScriptedModel
+) -> None:
+    with another_process(model, MUNDAP_SHUTDOWN_SECONDS="20") as process:
+        with held_answer(process, users["alice"], model):
+            pass
+        process.popen.send_signal(signal.SIGTERM)
+        model.release()
+        process.popen.wait(timeout=20)
+    answer = Message.objects.get(role="assistant")
+    assert (answer.state, answer.text) == ("complete", LONG)
+
+
+def test_a_process_that_lost_its_turn_changes_nothing(alice_api: Api, model: ScriptedModel) -> None:
+    script(model, LONG, hold_after=5)
+    with alice_api.asking(QUESTION) as stream:
+        turn = stream.until("start")["messageMetadata"]["turn"]
+        stream.text_until("[1].")
+        # As if it had slept, and a reaper had been there meanwhile.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE chats_turn SET status = 'interrupted', finished_at = now() WHERE id = %s",
+                [turn],
+            )
+            cursor.execute("UPDATE chats_message SET text = 'reaped' WHERE text = ''")
+        model.release()
+        stream.to_end()
+    assert stream.part("data-final")["data"] == {"text": "reaped"}
+    assert Message.objects.get(role="assistant").text == "reaped"
+    assert Turn.objects.get().status == "interrupted"
