@@ -43,4 +43,4 @@ pin: $(VENV)/.installed-dev  ## Pin the requirements again, with hashes
 	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make pin" $$name.in -o $$name.txt; done
 
 messages: $(VENV)/.installed  ## Collect and compile the translations (needs gettext's tools)
-	cd src/mundap && ../../$(BIN)/mundap makemessages -l ko --no-obsolete && ../../$(BIN)/mundap compilemessages
+	cd src/mundap && ../../$(BIN)/mundap makemessages -l ko --no-obsolete --no-wrap --add-location file && ../../$(BIN)/mundap compilemessages

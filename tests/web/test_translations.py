@@ -1,0 +1,85 @@
+"""Korean is complete: each text that people see has its translation, compiled."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from pathlib import Path
+
+from django.utils.translation.template import templatize
+
+import mundap
+
+SOURCE = Path(mundap.__file__).parent
+CATALOGUE = SOURCE / "web" / "locale" / "ko" / "LC_MESSAGES" / "django.po"
+NAMES = {"_", "gettext", "gettext_lazy"}
+HANGUL = re.compile("[가-힣]")
+# Words of a protocol, which stay as they are.
+KEPT = {"ChatHistory deleted"}
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def texts_of(code: str) -> set[str]:
+    """Return the texts that a Python source marks for translation."""
+    return {
+        node.args[0].value
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in NAMES
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    }
+
+
+def texts_of_template(path: Path) -> set[str]:
+    """Return the texts that a template marks, in the form that gettext's tools see."""
+    marked = re.findall(r"gettext\((u?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))\)", _plain(path))
+    marked += re.findall(r"_\((u?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))\)", _plain(path))
+    return {ast.literal_eval(text) for text in marked}
+
+
+def _plain(path: Path) -> str:
+    return templatize(path.read_text(encoding="utf-8"), origin=str(path))
+
+
+def marked_texts() -> set[str]:
+    texts: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        texts |= texts_of(path.read_text(encoding="utf-8"))
+    for path in SOURCE.rglob("templates/**/*.html"):
+        texts |= texts_of_template(path)
+    return texts
+
+
+def compiled() -> gettext.GNUTranslations:
+    with CATALOGUE.with_suffix(".mo").open("rb") as file:
+        return gettext.GNUTranslations(file)
+
+
+def test_each_text_is_translated_and_compiled() -> None:
+    catalogue = compiled()
+    texts = marked_texts()
+    assert len(texts) > 150
+    missing = {text for text in texts - KEPT if not HANGUL.search(catalogue.gettext(text))}
+    assert not missing, "run `make messages`, translate, and run it again"
+
+
+def test_what_is_compiled_is_what_was_written() -> None:
+    catalogue = compiled()
+    for block in CATALOGUE.read_text(encoding="utf-8").split("\n\n")[1:]:
+        assert "#, fuzzy" not in block
+        message, _break, translation = block.partition("\nmsgstr")
+        source = "".join(map(ast.literal_eval, STRING.findall(message.partition("msgid")[2])))
+        assert catalogue.gettext(source) == "".join(
+            map(ast.literal_eval, STRING.findall(translation))
+        )
+
+
+def test_placeholders_are_kept() -> None:
+    catalogue = compiled()
+    for text in marked_texts():
+        names = set(re.findall(r"%\(\w+\)[sd]", text))
+        assert set(re.findall(r"%\(\w+\)[sd]", catalogue.gettext(text))) == names
