@@ -118,15 +118,31 @@ def folder(open_folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def home(folder: Path) -> Iterator[Path]:
+def new_home(folder: Path) -> Iterator[Path]:
     """A home that does not exist yet."""
     with watched(folder / "home") as path:
         yield path
 
 
+@pytest.fixture(scope="session")
+def _used_home(open_folder: Path) -> Path:
+    home = open_folder / "used"
+    with supervisor.running(home, postgres=True, valkey=True, embeddings=False):
+        return home
+
+
 @pytest.fixture
-def other_home(folder: Path) -> Iterator[Path]:
+def home(folder: Path, _used_home: Path) -> Iterator[Path]:
+    """A home that was used before; a copy, which is quicker than a first start."""
+    with watched(folder / "home") as path:
+        subprocess.run(["cp", "-a", _used_home, path], check=True)
+        yield path
+
+
+@pytest.fixture
+def other_home(folder: Path, _used_home: Path) -> Iterator[Path]:
     with watched(folder / "other home") as path:
+        subprocess.run(["cp", "-a", _used_home, path], check=True)
         yield path
 
 

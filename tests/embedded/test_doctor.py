@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,13 +29,13 @@ KEY = "sk-a-very-secret-key"
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch, tmp_path: Path, home: Path) -> None:
+def environment(monkeypatch, tmp_path: Path, new_home: Path) -> None:
     """A new user's: nothing is set but the home."""
     for name in list(os.environ):
         if name.startswith(("MUNDAP_", "OPENAI_")) or name in {"DATABASE_URL", "REDIS_URL"}:
             monkeypatch.delenv(name)
     monkeypatch.delenv("SECRET_KEY", raising=False)
-    monkeypatch.setenv("MUNDAP_HOME", str(home))
+    monkeypatch.setenv("MUNDAP_HOME", str(new_home))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -85,20 +86,20 @@ def problems(report: dict[str, Any]) -> str:
     )
 
 
-def test_a_new_user_is_well_and_nothing_was_made(home: Path) -> None:
+def test_a_new_user_is_well_and_nothing_was_made(new_home: Path) -> None:
     report, status = doctor()
     assert (report["ok"], report["problems"], status) == (True, [], 0)
-    assert report["home"]["path"] == str(home)
+    assert report["home"]["path"] == str(new_home)
     assert report["home"]["free_bytes"] > 0
     assert [each["kind"] for each in report["parts"]] == ["embedded"] * 3 + ["none"]
     assert part(report, "database")["versions"].keys() == {"PostgreSQL", "pgvector"}
     assert part(report, "cache")["versions"].keys() == {"Valkey"}
-    assert not home.exists(), "doctor makes nothing"
+    assert not new_home.exists(), "doctor makes nothing"
 
 
-def test_running_parts(home: Path) -> None:
-    with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
-        before = pids_of(home)
+def test_running_parts(new_home: Path) -> None:
+    with supervisor.running(new_home, postgres=True, valkey=True, embeddings=False) as endpoints:
+        before = pids_of(new_home)
         report, status = doctor()
         assert status == 0
         for name, url in (("database", endpoints.database_url), ("cache", endpoints.redis_url)):
@@ -106,31 +107,32 @@ def test_running_parts(home: Path) -> None:
             assert part(report, name)["in_use"] is True
             assert part(report, name)["address"] == url
             assert Path(part(report, name)["log"]).exists()
-        assert part(report, "database")["folder"] == str((home / "postgres").resolve())
+        assert part(report, "database")["folder"] == str((new_home / "postgres").resolve())
         assert part(report, "embeddings")["running"] is False
-        assert pids_of(home) == before
+        assert pids_of(new_home) == before
     report, _ = doctor()
     assert part(report, "database")["running"] is False
-    assert not any(pids_of(home).values()), "doctor starts nothing"
+    assert not any(pids_of(new_home).values()), "doctor starts nothing"
 
 
-def test_parts_that_a_killed_process_left(home: Path, user) -> None:
-    killed = user(home)
+def test_parts_that_a_killed_process_left(new_home: Path, user) -> None:
+    killed = user(new_home)
     killed.said()
-    killed.signal(9)
+    os.kill(pids_of(new_home)["watcher"] or 0, signal.SIGKILL)  # or it would be quicker than we
+    killed.signal(signal.SIGKILL)
     report, status = doctor()
     assert status == 0
     assert part(report, "database")["in_use"] is False
     assert "stops by itself" in part(report, "database")["note"]
-    user(home).said()
+    user(new_home).said()
 
 
-def test_for_people(home: Path) -> None:
+def test_for_people(new_home: Path) -> None:
     result = CliRunner().invoke(command)
     assert result.exit_code == 0
     for words in (
         "home ",
-        str(home),
+        str(new_home),
         "PostgreSQL 18",
         "not running",
         "quotations",
@@ -302,10 +304,10 @@ def test_production_needs_everything_set(monkeypatch, servers: Endpoints) -> Non
     assert doctor()[1] == 0
 
 
-def test_a_data_folder_of_another_version(home: Path) -> None:
-    make_home(home)
+def test_a_data_folder_of_another_version(new_home: Path) -> None:
+    make_home(new_home)
     for path in ("PG_VERSION", "global/pg_control"):
-        file = home / "postgres" / path
+        file = new_home / "postgres" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("15\n")
     report, status = doctor()

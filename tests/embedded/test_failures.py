@@ -16,18 +16,18 @@ from mundap.errors import EmbeddedError
 FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
 
 
-def test_no_room_for_the_data(home: Path, user) -> None:
-    refused = user(home, prelude=FULL_DISK)
+def test_no_room_for_the_data(new_home: Path, user) -> None:
+    refused = user(new_home, prelude=FULL_DISK)
     said = refused.said()
     assert said["code"] == "embedded_error"
     assert "initdb failed" in said["error"]
     assert "File too large" in said["error"]
-    assert str(home / "log" / "postgres.log") in said["error"]
+    assert str(new_home / "log" / "postgres.log") in said["error"]
     assert refused.leave() == 1
-    assert not any(pids_of(home).values())
-    assert not (home / "postgres").exists(), "nothing half-written is left"
-    assert not (home / "postgres.new").exists()
-    assert "error" not in user(home).said(), "with room again it works"
+    assert not any(pids_of(new_home).values())
+    assert not (new_home / "postgres").exists(), "nothing half-written is left"
+    assert not (new_home / "postgres.new").exists()
+    assert "error" not in user(new_home).said(), "with room again it works"
 
 
 def test_a_server_that_ends_at_once(home: Path) -> None:
@@ -45,27 +45,27 @@ def test_a_server_that_ends_at_once(home: Path) -> None:
     assert not any(pids_of(home).values()), "the other part was stopped again"
 
 
-def test_only_the_last_starts_words_are_shown(home: Path) -> None:
+def test_only_the_last_starts_words_are_shown(new_home: Path) -> None:
     for word in ("first", "second"):
-        home.mkdir(exist_ok=True)
+        new_home.mkdir(exist_ok=True)
         with (
             pytest.raises(EmbeddedError) as failure,
             pytest.MonkeyPatch.context() as patch,
-            supervisor.running(home, postgres=False, valkey=False, embeddings=False),
+            supervisor.running(new_home, postgres=False, valkey=False, embeddings=False),
         ):
             patch.setitem(valkey._OPTIONS, f"{word}-wrong-option", "1")
-            with supervisor.running(home, postgres=False, valkey=True, embeddings=False):
+            with supervisor.running(new_home, postgres=False, valkey=True, embeddings=False):
                 pass
     assert "second-wrong-option" in failure.value.message
     assert "first-wrong-option" not in failure.value.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_home_that_cannot_be_written(home: Path) -> None:
-    home.mkdir(mode=0o500)
+def test_a_home_that_cannot_be_written(new_home: Path) -> None:
+    new_home.mkdir(mode=0o500)
     with (
         pytest.raises(EmbeddedError, match="MUNDAP_HOME"),
-        supervisor.running(home, postgres=True, valkey=True, embeddings=False),
+        supervisor.running(new_home, postgres=True, valkey=True, embeddings=False),
     ):
         pass
 

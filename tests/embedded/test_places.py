@@ -67,12 +67,12 @@ def test_a_short_path_holds_its_sockets_itself(folder: Path) -> None:
         assert works_in(home) == (home / "postgres", home / "run")
 
 
-def test_a_link_to_a_home_is_the_same_home(home: Path, tmp_path: Path) -> None:
-    home.mkdir()
-    (tmp_path / "link").symlink_to(home)
+def test_a_link_to_a_home_is_the_same_home(new_home: Path, tmp_path: Path) -> None:
+    new_home.mkdir()
+    (tmp_path / "link").symlink_to(new_home)
     parts = {"postgres": True, "valkey": True, "embeddings": False}
     with (
-        supervisor.running(home, **parts) as one,
+        supervisor.running(new_home, **parts) as one,
         supervisor.running(tmp_path / "link", **parts) as same,
     ):
         assert one == same

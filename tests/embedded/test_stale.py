@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,6 +18,7 @@ from tests.embedded.conftest import pids_of
 
 from mundap.embedded import supervisor, unprivileged
 from mundap.embedded.postgres import program
+from mundap.embedded.process import Account
 from mundap.errors import DataVersionMismatch, EmbeddedError
 
 
@@ -62,24 +65,24 @@ def test_a_lock_file_full_of_rubbish(home: Path) -> None:
         assert kept(url) == 7
 
 
-def test_a_first_start_that_was_cut_off(home: Path) -> None:
-    home.mkdir(mode=0o711)
-    (home / "postgres.new" / "base").mkdir(parents=True)
-    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
-    with database(home) as url, psycopg.connect(url) as connection:
+def test_a_first_start_that_was_cut_off(new_home: Path) -> None:
+    new_home.mkdir(mode=0o711)
+    (new_home / "postgres.new" / "base").mkdir(parents=True)
+    (new_home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with database(new_home) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("files", [[], ["PG_VERSION"], ["PG_VERSION", "base/1/112"]])
-def test_a_half_written_data_folder_is_moved_aside(home: Path, files: list[str]) -> None:
-    (home / "postgres").mkdir(parents=True)
+def test_a_half_written_data_folder_is_moved_aside(new_home: Path, files: list[str]) -> None:
+    (new_home / "postgres").mkdir(parents=True)
     for name in files:
-        path = home / "postgres" / name
+        path = new_home / "postgres" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("18\n")
-    with database(home) as url, psycopg.connect(url) as connection:
+    with database(new_home) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    aside = list(home.glob("postgres.incomplete-*"))
+    aside = list(new_home.glob("postgres.incomplete-*"))
     assert len(aside) == 1
     assert sum(path.is_file() for path in aside[0].rglob("*")) == len(files)
 
@@ -104,10 +107,10 @@ def test_a_damaged_data_folder_with_data_is_refused(home: Path) -> None:
     assert (data / "base").is_dir(), "nothing was touched"
 
 
-def test_a_link_to_data_that_are_gone_is_refused(home: Path) -> None:
-    home.mkdir()
-    (home / "postgres").symlink_to(home / "nowhere")
-    with pytest.raises(EmbeddedError, match=r"is gone.*delete the link"), database(home):
+def test_a_link_to_data_that_are_gone_is_refused(new_home: Path) -> None:
+    new_home.mkdir()
+    (new_home / "postgres").symlink_to(new_home / "nowhere")
+    with pytest.raises(EmbeddedError, match=r"is gone.*delete the link"), database(new_home):
         pass
 
 
@@ -129,17 +132,57 @@ def test_another_major_version_is_refused_with_a_way_out(home: Path) -> None:
 
 
 def test_the_way_out_works(home: Path) -> None:
-    """What the message says for moving the data aside is done word for word."""
-    data = fill(home)
-    (data / "PG_VERSION").write_text("16\n")
+    """What the message says is done word for word, with the older PostgreSQL of the same wheel."""
+    older, newer = programs("pginstall"), programs("pginstall18")
+    if not (older / "initdb").exists():
+        pytest.skip("the wheel has only one PostgreSQL")
+    shutil.rmtree((home / "postgres").resolve())
+    data = home / "postgres"
+    account = unprivileged.account_for(data)
+    run = partial(shell, account=account, path=older)
+    data.mkdir(mode=0o700)
+    shutil.chown(data, *((account.uid, account.gid) if account else (os.getuid(), os.getgid())))
+    run(f"initdb -D '{data}' -U postgres -A trust -E UTF8 --no-locale")
+    run(f"pg_ctl -D '{data}' -o \"-k '{data}' -h ''\" -w start")
+    run(f"psql -h '{data}' -U postgres -c 'CREATE ROLE mundap LOGIN CREATEDB'")
+    run(f"createdb -h '{data}' -U postgres -O mundap mundap")
+    run(f"psql -h '{data}' -U postgres -c 'CREATE EXTENSION vector' mundap")
+    run(f"psql -h '{data}' -U mundap -c 'CREATE TABLE kept AS SELECT 7 AS number' mundap")
+    run(f"pg_ctl -D '{data}' -w stop")
+
     with pytest.raises(DataVersionMismatch) as refusal, database(home):
         pass
-    command = next(line for line in refusal.value.message.splitlines() if line.startswith("  mv "))
-    subprocess.run(command, shell=True, check=True)  # noqa: S602
-    with database(home) as url, psycopg.connect(url) as connection:
-        assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
-    if data.is_relative_to(unprivileged.SYSTEM_FOLDER):
-        shutil.rmtree(data.parent)
+    lines = refusal.value.message.splitlines()
+    move, start, dump, stop, restore = [line.strip() for line in lines if line.startswith("  ")]
+    for command in (start, dump, stop):
+        run(re.sub("(?<= )/tmp", str(data), command))
+    dumped = data.with_name("postgres-16") / "mundap.dump"
+    shell(move, account=None, path=older)
+    with database(home) as url:
+        address = url.replace("mundap@", "postgres@")
+        command = restore.replace("ADDRESS", f"'{address}'").replace(
+            "/tmp/mundap.dump", str(dumped)
+        )
+        shell(command, account=None, path=newer)
+        assert kept(url) == 7
+
+
+def programs(install: str) -> Path:
+    return program("psql", None).parent.parent.parent / install / "bin"
+
+
+def shell(command: str, *, account: Account | None, path: Path) -> None:
+    """Run a command as a person would, with these programs first in the PATH."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd="/",
+        env={"PATH": f"{path}:{os.environ['PATH']}", "LC_ALL": "C"},
+        # Files and not pipes: a server that pg_ctl starts would keep a pipe open.
+        stdout=subprocess.DEVNULL,
+        stderr=None,
+        **(account.popen_options() if account else {}),
+    )
+    assert done.returncode == 0, command
 
 
 def test_a_server_that_somebody_started_by_hand_is_left_alone(home: Path) -> None:

@@ -51,22 +51,22 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_starts_both_and_stops_them(home: Path) -> None:
-    with supervisor.running(home, postgres=True, valkey=True, embeddings=False) as endpoints:
+def test_starts_both_and_stops_them(new_home: Path) -> None:
+    with supervisor.running(new_home, postgres=True, valkey=True, embeddings=False) as endpoints:
         assert answers(str(endpoints.database_url), str(endpoints.redis_url))
-        assert all(pids_of(home).values())
+        assert all(pids_of(new_home).values())
         assert endpoints.embedding_url is None
         assert endpoints.embedding_key is None
-    assert not any(pids_of(home).values())
+    assert not any(pids_of(new_home).values())
 
 
-def test_starts_only_what_is_asked_for(home: Path) -> None:
-    with supervisor.running(home, postgres=False, valkey=True, embeddings=False) as endpoints:
+def test_starts_only_what_is_asked_for(new_home: Path) -> None:
+    with supervisor.running(new_home, postgres=False, valkey=True, embeddings=False) as endpoints:
         assert endpoints.database_url is None
-        assert pids_of(home)["postgres"] is None
-        assert not (home / "postgres").exists()
-    with supervisor.running(home, postgres=False, valkey=False, embeddings=False):
-        assert not any(pids_of(home).values())
+        assert pids_of(new_home)["postgres"] is None
+        assert not (new_home / "postgres").exists()
+    with supervisor.running(new_home, postgres=False, valkey=False, embeddings=False):
+        assert not any(pids_of(new_home).values())
 
 
 def test_data_outlive_a_restart(home: Path) -> None:
@@ -98,13 +98,13 @@ def test_two_processes_share_and_the_last_one_stops(home: Path, user) -> None:
     assert not any(pids_of(home).values())
 
 
-def test_many_processes_start_the_same_home_at_once(home: Path, user) -> None:
-    users = [user(home) for _ in range(5)]
+def test_many_processes_start_the_same_home_at_once(new_home: Path, user) -> None:
+    users = [user(new_home) for _ in range(5)]
     assert len({each.database_url for each in users}) == 1
     assert answers(users[0].database_url, users[0].redis_url)
     for each in users:
         assert each.leave() == 0
-    assert not any(pids_of(home).values())
+    assert not any(pids_of(new_home).values())
 
 
 def test_many_processes_leave_at_once(home: Path, user) -> None:
@@ -254,10 +254,10 @@ def test_open_transactions_do_not_keep_the_server(home: Path) -> None:
     connection.close()
 
 
-def test_discard_leaves_nothing(home: Path) -> None:
-    with supervisor.running(home, postgres=True, valkey=True, embeddings=False):
-        data = (home / "postgres").resolve()
+def test_discard_leaves_nothing(new_home: Path) -> None:
+    with supervisor.running(new_home, postgres=True, valkey=True, embeddings=False):
+        data = (new_home / "postgres").resolve()
         assert data.is_dir()
-    supervisor.discard(home)
-    assert not home.exists()
+    supervisor.discard(new_home)
+    assert not new_home.exists()
     assert not data.exists()

@@ -66,7 +66,9 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
     "max_wal_size": "512MB",
-    # Parallel workers share memory through /dev/shm, of which a container has only 64 MB.
+    # In the data folder: of /dev/shm a container has only 64 MB, and a killed server leaves files.
+    "dynamic_shared_memory_type": "mmap",
+    # Such memory is slow, and the machine small.
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "io_method": "sync",
@@ -285,13 +287,14 @@ class Postgres(Part):
             f"PostgreSQL {MAJOR_VERSION}, which cannot read it. Nothing was changed. To begin "
             f"anew, move it aside:\n"
             f"  mv '{self._link}' '{self._link}-{found}'\n"
-            f"To keep what it holds, first dump it with PostgreSQL {found}'s own programs:\n"
+            f"To keep what it holds, first dump it with PostgreSQL {found}'s own programs, run by "
+            f"the folder's owner:\n"
             f"  pg_ctl -D '{data}' -o \"-k /tmp -h ''\" -w start\n"
-            f"  pg_dump -h /tmp -U postgres -Fc -f mundap.dump mundap\n"
+            f"  pg_dump -h /tmp -U postgres -Fc -f /tmp/mundap.dump mundap\n"
             f"  pg_ctl -D '{data}' -w stop\n"
-            f"then move it aside, start Mundap, and load the dump while it runs (`mundap doctor` "
-            f"shows the database's address):\n"
-            f"  pg_restore --clean --if-exists --no-owner -d ADDRESS mundap.dump"
+            f"then move it aside, start Mundap, and load the dump while it runs. ADDRESS is what "
+            f"`mundap doctor` shows, with postgres@ for mundap@:\n"
+            f"  pg_restore --clean --if-exists -d ADDRESS /tmp/mundap.dump"
         )
 
     def _remove_stale_files(self, folder: Path) -> None:
