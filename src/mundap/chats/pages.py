@@ -250,6 +250,8 @@ def _question(request: HttpRequest, user: User, chat_id: UUID | None) -> Ask:
 
 def _can_ask(user: User, current: Chat) -> bool:
     """Are the chat's documents still on the shelf for this user?"""
+    if current.collection_id is None:
+        return False
     return list_collections_for(user).filter(pk=current.collection_id).exists()
 
 
@@ -278,13 +280,15 @@ def _read(user: User, chat_id: UUID, *, before: str) -> Mapping[str, Any]:
 def _find_deleted(user: User, chat_id: str) -> Chat | None:
     """Return the user's chat that has just been deleted."""
     known = _as_uuid(chat_id)
-    return known and Chat.objects.filter(pk=known, owner=user, deleted_at__isnull=False).first()
+    if known is None:
+        return None
+    return Chat.objects.filter(pk=known, owner=user, deleted_at__isnull=False).first()
 
 
 def _find_message(user: User, message_id: str) -> Message | None:
     """Return the user's message, with its chat."""
     known = _as_uuid(message_id)
-    return known and _messages_of(user).filter(pk=known).first()
+    return None if known is None else _messages_of(user).filter(pk=known).first()
 
 
 def _get_message(user: User, message_id: UUID) -> Message:

@@ -73,7 +73,7 @@ def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> Show
         url=web_address(f"{document.url}#{passage.anchor}" if passage.anchor else document.url),
         parts=tuple(parts),
         quote=citation["quote"] if citation else "",
-        is_doubtful=bool(citation) and citation["supported"] is False,
+        is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
     )
 
