@@ -70,9 +70,8 @@ def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
 
 @api.parametrize()
 @settings(
-    max_examples=12,
+    max_examples=10,
     deadline=None,
-    derandomize=False,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
