@@ -11,120 +11,272 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         pgvector.django.VectorExtension(),
         migrations.CreateModel(
-            name='Collection',
+            name="Collection",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('category', models.CharField(default='OFFICIAL_DOCS', max_length=100, verbose_name='category')),
-                ('title_no', models.PositiveIntegerField(verbose_name='number')),
-                ('title', models.CharField(max_length=200, verbose_name='title')),
-                ('slug', models.SlugField(max_length=100, unique=True, verbose_name='short name')),
-                ('language', models.CharField(default='en', max_length=10, verbose_name='language')),
-                ('version', models.CharField(blank=True, max_length=50, verbose_name='version')),
-                ('home_page', models.URLField(blank=True, max_length=500, verbose_name='home page')),
-                ('licence', models.CharField(blank=True, max_length=200, verbose_name='licence')),
-                ('visibility', models.CharField(choices=[('everyone', 'everyone'), ('group', 'a group'), ('private', 'only the owner')], default='private', max_length=10)),
-                ('source', models.CharField(blank=True, max_length=1000, verbose_name='source')),
-                ('base_url', models.URLField(blank=True, max_length=500, verbose_name='published at')),
-                ('state', models.CharField(choices=[('empty', 'empty'), ('ingesting', 'being read'), ('ready', 'ready'), ('failed', 'could not be read')], default='empty', max_length=10)),
-                ('error', models.TextField(blank=True, verbose_name='error')),
-                ('documents_done', models.PositiveIntegerField(default=0)),
-                ('documents_total', models.PositiveIntegerField(default=0)),
-                ('ingested_at', models.DateTimeField(blank=True, null=True, verbose_name='brought up to date')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='auth.group')),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='collections', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "category",
+                    models.CharField(
+                        default="OFFICIAL_DOCS", max_length=100, verbose_name="category"
+                    ),
+                ),
+                ("title_no", models.PositiveIntegerField(verbose_name="number")),
+                ("title", models.CharField(max_length=200, verbose_name="title")),
+                ("slug", models.SlugField(max_length=100, unique=True, verbose_name="short name")),
+                (
+                    "language",
+                    models.CharField(default="en", max_length=10, verbose_name="language"),
+                ),
+                ("version", models.CharField(blank=True, max_length=50, verbose_name="version")),
+                (
+                    "home_page",
+                    models.URLField(blank=True, max_length=500, verbose_name="home page"),
+                ),
+                ("licence", models.CharField(blank=True, max_length=200, verbose_name="licence")),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[
+                            ("everyone", "everyone"),
+                            ("group", "a group"),
+                            ("private", "only the owner"),
+                        ],
+                        default="private",
+                        max_length=10,
+                    ),
+                ),
+                ("source", models.CharField(blank=True, max_length=1000, verbose_name="source")),
+                (
+                    "base_url",
+                    models.URLField(blank=True, max_length=500, verbose_name="published at"),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("empty", "empty"),
+                            ("ingesting", "being read"),
+                            ("ready", "ready"),
+                            ("failed", "could not be read"),
+                        ],
+                        default="empty",
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                ("documents_done", models.PositiveIntegerField(default=0)),
+                ("documents_total", models.PositiveIntegerField(default=0)),
+                (
+                    "ingested_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="brought up to date"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="auth.group",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="collections",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['category', 'title_no'],
+                "ordering": ["category", "title_no"],
             },
         ),
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('path', models.CharField(max_length=1000)),
-                ('url', models.URLField(blank=True, max_length=2000)),
-                ('title', models.CharField(blank=True, max_length=500)),
-                ('text', models.TextField(blank=True)),
-                ('content_hash', models.CharField(help_text="of the file's bytes, parser and chunker", max_length=64)),
-                ('state', models.CharField(choices=[('ready', 'ready'), ('failed', 'could not be read')], default='ready', max_length=10)),
-                ('error', models.TextField(blank=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('collection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='documents', to='library.collection')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("path", models.CharField(max_length=1000)),
+                ("url", models.URLField(blank=True, max_length=2000)),
+                ("title", models.CharField(blank=True, max_length=500)),
+                ("text", models.TextField(blank=True)),
+                (
+                    "content_hash",
+                    models.CharField(
+                        help_text="of the file's bytes, parser and chunker", max_length=64
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("ready", "ready"), ("failed", "could not be read")],
+                        default="ready",
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "collection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="documents",
+                        to="library.collection",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['path'],
+                "ordering": ["path"],
             },
         ),
         migrations.CreateModel(
-            name='Passage',
+            name="Passage",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveIntegerField()),
-                ('kind', models.CharField(default='text', max_length=20)),
-                ('headings', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None)),
-                ('anchor', models.CharField(blank=True, max_length=500)),
-                ('text', models.TextField()),
-                ('start', models.PositiveIntegerField()),
-                ('end', models.PositiveIntegerField()),
-                ('content_hash', models.CharField(max_length=64)),
-                ('lexical', pgvector.django.sparsevec.SparseVectorField(dimensions=1000000000, null=True)),
-                ('lexical_version', models.PositiveSmallIntegerField(default=0)),
-                ('collection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='passages', to='library.collection')),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='passages', to='library.document')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.PositiveIntegerField()),
+                ("kind", models.CharField(default="text", max_length=20)),
+                (
+                    "headings",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), default=list, size=None
+                    ),
+                ),
+                ("anchor", models.CharField(blank=True, max_length=500)),
+                ("text", models.TextField()),
+                ("start", models.PositiveIntegerField()),
+                ("end", models.PositiveIntegerField()),
+                ("content_hash", models.CharField(max_length=64)),
+                (
+                    "lexical",
+                    pgvector.django.sparsevec.SparseVectorField(dimensions=1000000000, null=True),
+                ),
+                ("lexical_version", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "collection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="passages",
+                        to="library.collection",
+                    ),
+                ),
+                (
+                    "document",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="passages",
+                        to="library.document",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['document', 'position'],
+                "ordering": ["document", "position"],
             },
         ),
         migrations.CreateModel(
-            name='Embedding',
+            name="Embedding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('model', models.CharField(max_length=200)),
-                ('vector', pgvector.django.halfvec.HalfVectorField()),
-                ('collection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='library.collection')),
-                ('passage', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='embeddings', to='library.passage')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("model", models.CharField(max_length=200)),
+                ("vector", pgvector.django.halfvec.HalfVectorField()),
+                (
+                    "collection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="library.collection",
+                    ),
+                ),
+                (
+                    "passage",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="embeddings",
+                        to="library.passage",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='collection',
-            constraint=models.UniqueConstraint(fields=('category', 'title_no'), name='collection_number_in_category'),
+            model_name="collection",
+            constraint=models.UniqueConstraint(
+                fields=("category", "title_no"), name="collection_number_in_category"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='collection',
-            constraint=models.CheckConstraint(condition=models.Q(('visibility', 'everyone'), ('owner__isnull', False), ('group__isnull', False), _connector='OR'), name='collection_seen_by_somebody'),
+            model_name="collection",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("visibility", "everyone"),
+                    ("owner__isnull", False),
+                    ("group__isnull", False),
+                    _connector="OR",
+                ),
+                name="collection_seen_by_somebody",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='document',
-            constraint=models.UniqueConstraint(fields=('collection', 'path'), name='document_path'),
+            model_name="document",
+            constraint=models.UniqueConstraint(fields=("collection", "path"), name="document_path"),
         ),
         migrations.AddIndex(
-            model_name='passage',
-            index=models.Index(fields=['document', 'position'], name='passage_in_document'),
+            model_name="passage",
+            index=models.Index(fields=["document", "position"], name="passage_in_document"),
         ),
         migrations.AddIndex(
-            model_name='passage',
-            index=models.Index(fields=['collection', 'lexical_version'], name='passage_to_index'),
+            model_name="passage",
+            index=models.Index(fields=["collection", "lexical_version"], name="passage_to_index"),
         ),
         migrations.AddIndex(
-            model_name='embedding',
-            index=models.Index(fields=['collection', 'model'], name='embedding_of_collection'),
+            model_name="embedding",
+            index=models.Index(fields=["collection", "model"], name="embedding_of_collection"),
         ),
         migrations.AddConstraint(
-            model_name='embedding',
-            constraint=models.UniqueConstraint(fields=('passage', 'model'), name='embedding_by_model'),
+            model_name="embedding",
+            constraint=models.UniqueConstraint(
+                fields=("passage", "model"), name="embedding_by_model"
+            ),
         ),
     ]
