@@ -24,6 +24,7 @@ MODEL_NAME = "mundap-1"  # a change of anything below needs a new name: stored v
 ENGLISH_SHARE = 0.65  # of the inner product; see docs/decisions/models.md
 MAX_TOKENS = 256  # what MiniLM was trained on
 MAX_CHARACTERS = 2_000  # the longest passage; the multilingual model averages over all of it
+_ENGLISH_DIMENSIONS = 384
 BATCH_TOKENS = 1_024  # larger ones are slower: they leave the processor's cache
 
 _VOCABULARY = Path(__file__).parent / "vocabulary" / "bert-uncased.txt"
@@ -41,7 +42,7 @@ class Batch:
 class SentenceModel:
     """Makes vectors of 896 numbers and length one. Safe to use from several threads, each taking one core."""
 
-    dimensions = 384 + 512
+    dimensions = _ENGLISH_DIMENSIONS + 512
 
     def __init__(self) -> None:
         """Load the weights: a second, 250 MB."""
@@ -76,12 +77,14 @@ class SentenceModel:
 
     def encode(self, batch: Batch) -> Vectors:
         """Return one row of length one for each text of the batch."""
-        share = np.array(
-            [ENGLISH_SHARE if _is_latin(text) else 0.0 for text in batch.texts], np.float32
-        )[:, None]
-        english = self._encode_english(batch.tokens)
-        multilingual = self._multilingual.encode(batch.texts)
-        return np.concatenate([english * np.sqrt(share), multilingual * np.sqrt(1 - share)], axis=1)
+        vectors = np.zeros((len(batch.texts), self.dimensions), np.float32)
+        vectors[:, _ENGLISH_DIMENSIONS:] = self._multilingual.encode(batch.texts)
+        latin = [row for row, text in enumerate(batch.texts) if _is_latin(text)]
+        if latin:
+            english = self._encode_english([batch.tokens[row] for row in latin])
+            vectors[latin, :_ENGLISH_DIMENSIONS] = english * np.sqrt(ENGLISH_SHARE)
+            vectors[latin, _ENGLISH_DIMENSIONS:] *= np.sqrt(1 - ENGLISH_SHARE)
+        return vectors
 
     def _encode_english(self, tokens: list[list[int]]) -> Vectors:
         ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)

@@ -1,8 +1,9 @@
 """Dense and lexical candidates of one collection, fused in the database in one statement.
 
 Each query brings its nearest passages by vector and its best by BM25. For all of them both scores are computed, set on
-one scale (standardised over the candidates) and summed; with several queries a passage has its mean. Measured against
-reciprocal ranks in docs/decisions/fusion.md.
+one scale (standardised over the candidates) and summed; with several queries a passage has its mean. Release notes give
+way to pages that say how things are, and of passages with the same text the best stays. The measurements behind it are
+in docs/decisions/fusion.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from mundap.retrieval.embeddings import Vector
 
 CANDIDATES = 100  # of each kind and query
 DENSE_WEIGHT = 1.0
-LEXICAL_WEIGHT = 1.0
+LEXICAL_WEIGHT = 0.75
+RELEASE_NOTES_LOSS = 0.8  # unless the question is about releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,23 @@ class Probe:
 
 
 def statement(
-    collection: UUID, probes: Sequence[Probe], *, model: str, limit: int, is_exact: bool
+    collection: UUID,
+    probes: Sequence[Probe],
+    *,
+    model: str,
+    limit: int,
+    is_exact: bool,
+    is_about_releases: bool = False,
 ) -> tuple[str, dict[str, Any]]:
     """Return the SQL and its parameters: rows of passage and document fields with scores, best first."""
     dimensions = len(probes[0].vector) if probes and probes[0].vector else 0
-    parameters: dict[str, Any] = {"collection": collection, "model": model, "limit": limit}
+    parameters: dict[str, Any] = {
+        "collection": collection,
+        "model": model,
+        "limit": limit,
+        "release_notes": _RELEASE_NOTES,
+        "release_notes_loss": 0.0 if is_about_releases else RELEASE_NOTES_LOSS,
+    }
     rows = []
     for number, probe in enumerate(probes):
         parameters[f"sparse{number}"] = lexical.as_sparsevec(probe.weights)
@@ -57,6 +71,10 @@ def as_text(vector: Sequence[float]) -> str:
     """Return pgvector's text form of a vector."""
     return "[" + ",".join(f"{number:.5g}" for number in vector) + "]"
 
+
+_RELEASE_NOTES = (
+    r"(^|/)(releases?|release-?notes|whats-?new|change-?logs?|changes|news|history)(/|\.|$)"
+)
 
 # ruff: noqa: S608 - what is put into the text is numbers and pieces of this file; values are parameters
 # OFFSET 0 keeps the planner from walking an index of all collections, which may meet none of this one's passages.
@@ -93,10 +111,21 @@ standard AS (
         coalesce((dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0), 0) AS dense_z
     FROM scored WINDOW query AS (PARTITION BY number)
 ),
-best AS (
+fused AS (
     SELECT id, avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * dense_z) AS score,
         array_agg(coalesce(lexical, 0) ORDER BY number) AS lexical, array_agg(dense ORDER BY number) AS dense
-    FROM standard GROUP BY id ORDER BY score DESC, id LIMIT %(limit)s
+    FROM standard GROUP BY id
+),
+weighed AS (
+    SELECT fused.id, fused.lexical, fused.dense, md5(passage.text) AS digest,
+        score - CASE WHEN document.path ~* %(release_notes)s THEN %(release_notes_loss)s ELSE 0 END AS score
+    FROM fused JOIN library_passage AS passage USING (id)
+        JOIN library_document AS document ON document.id = passage.document_id
+),
+best AS (
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY digest ORDER BY score DESC, id) AS occurrence FROM weighed
+    ) AS ranked WHERE occurrence = 1 ORDER BY score DESC, id LIMIT %(limit)s
 )
 SELECT passage.id, passage.document_id, document.path, document.title, document.url, passage.anchor,
     passage.headings, passage.kind, passage.position, passage.text, passage.start, passage."end", passage.content_hash,

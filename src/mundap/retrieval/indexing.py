@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from mundap.errors import ModelError
 from mundap.library.models import Collection, Embedding, Passage
@@ -259,7 +260,8 @@ def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> Non
     model = embedding_model()
     waiting = Term.objects.filter(
         ~Q(model=model), collection=collection, is_word=True, surface__regex=r"^[a-z]{3,30}$"
-    ).order_by("-frequency")
+    ).exclude(surface__in=lexical.QUESTION_WORDS)
+    waiting = waiting.order_by("-frequency")
     while not should_stop():
         terms = list(waiting.values_list("id", "surface")[:TERM_BATCH])
         if not terms:
@@ -271,6 +273,8 @@ def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> Non
                 " FROM unnest(%s::bigint[], %s::text[]) AS new(id, vector) WHERE retrieval_term.id = new.id",
                 [model, [key for key, _ in terms], [as_text(vector) for vector in vectors]],
             )
+        # Searches remember what words were mapped to until the collection's index is a newer one.
+        LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
 
 
 @contextmanager
@@ -299,9 +303,7 @@ def _make_vector_index() -> None:
     )
     if largest is None or largest["size"] <= EXACT_LIMIT:
         return
-    dimensions = (
-        Embedding.objects.filter(model=model).values_list("vector", flat=True)[0].dimensions()
-    )
+    dimensions = len(Embedding.objects.filter(model=model).values_list("vector", flat=True)[0])
     name = f"embedding_hnsw_{hashlib.blake2b(f'{model} {dimensions}'.encode(), digest_size=6).hexdigest()}"
     concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
     with connection.cursor() as cursor:

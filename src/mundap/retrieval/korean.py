@@ -20,8 +20,8 @@ _PARTICLES = _words(
     "은 는 이 가 을 를 의 에 에서 에게 에게서 한테 께 께서 으로 로 으로서 로서 으로써 로써 으로는 "
     "로는 으로도 로도 으로만 와 과 랑 이랑 하고 도 만 까지 부터 마다 조차 밖에 보다 처럼 같이 "
     "대로 만큼 들 들이 들을 들은 들의 들도 들에 에는 에도 에만 에서는 에서도 에서만 이나 나 "
-    "이라도 라도 이란 란 이라는 라는 이라고 라고 인 인데 인데요 인가요 인지 이면 면 이고 이며 "
-    "이죠 죠 이에요 예요 입니다 입니까 요 이요 까지는 까지만 부터는 만의 만을 만이 간 별 별로 "
+    "이라도 라도 이란 란 이라는 라는 이라고 라고 인데 인데요 인가요 인지 이면 면 이고 이며 "
+    "이죠 죠 이에요 예요 입니다 입니까 요 이요 까지는 까지만 부터는 만의 만을 만이 "
 )
 _VERB_ENDINGS = _words(
     "하다 하는 하고 하면 하려면 하려고 하게 하기 하지 하는데 하는지 하나요 하고싶어요 합니다 "
@@ -65,12 +65,20 @@ def bigrams_of(word: str) -> Iterator[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the Korean words that may name a subject, without particles, each once and in order."""
-    stems = {
-        stem: None
-        for word in _HANGUL.findall(text)
-        if word not in STOP_WORDS
-        and (stem := stem_of(word)) not in STOP_WORDS
-        and len(stem) >= _MIN_STEM
-    }
-    return list(stems)
+    """Return the Korean words that may name a subject, as they are written, each once and in order."""
+    words = dict.fromkeys(_HANGUL.findall(text))
+    return [word for word in words if is_telling(word)]
+
+
+def is_telling(word: str) -> bool:
+    """Return whether the word says what a question is about, and does not only ask, point or link."""
+    return word not in STOP_WORDS and stem_of(word) not in STOP_WORDS
+
+
+def variants_of(word: str) -> list[str]:
+    """Return the word and what is left of it under each reading of its end; its meaning must tell which is right."""
+    variants = {word: None}
+    for endings in (_VERB_ENDINGS, _PARTICLES):
+        fitting = (word[: -len(ending)] for ending in endings if word.endswith(ending))
+        variants |= {variant: None for variant in fitting if variant}
+    return list(variants)

@@ -6,8 +6,9 @@ Vectors are a help and not a condition: while they are missing, or the embedding
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -25,10 +26,20 @@ from mundap.retrieval.embeddings import (
     has_embeddings,
 )
 from mundap.retrieval.indexing import EXACT_LIMIT
+from mundap.retrieval.korean import variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
 
 MAX_QUERIES = 6
+MAX_WORDS = 40  # Korean words of one search that are mapped
+MAX_KEPT_WORDS = 20_000
 QUERY_CHARACTERS = 2_000  # of a query that is searched with; what comes after says nothing new
+
+# A question about what changed wants the release notes, which otherwise give way to other pages.
+_ABOUT_RELEASES = re.compile(
+    r"\b(releases?|changelog|changed|what'?s new|new in|deprecat\w*|removed|upgrad\w*|versions?)\b"
+    r"|버전|릴리스|릴리즈|변경|업그레이드|폐지|제거된|추가된|바뀐|달라진",
+    re.IGNORECASE,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -75,33 +86,69 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
     The caller has checked that the user may see the collection.
     """
     started = time.perf_counter()
-    texts = tuple(dict.fromkeys(query[:QUERY_CHARACTERS] for query in queries if query.strip()))[
-        :MAX_QUERIES
-    ]
-    probes = _probes(collection.pk, texts)
-    passages = _find(collection.pk, probes, limit=limit) if probes else ()
-    milliseconds = (time.perf_counter() - started) * 1000
+    cut = (query[:QUERY_CHARACTERS] for query in queries if query.strip())
+    texts = tuple(dict.fromkeys(cut))[:MAX_QUERIES]
+    index = LexicalIndex.objects.filter(pk=collection.pk).first()
+    passages: tuple[ScoredPassage, ...] = ()
+    if texts and index:
+        passages = _find(index, _probes(index, texts), limit=limit, question=texts[0])
     support = 1.0 if passages else 0.0
+    milliseconds = (time.perf_counter() - started) * 1000
     return SearchResult(passages, texts, support, support > 0, milliseconds)
 
 
-def _probes(collection: UUID, queries: Sequence[str]) -> list[fusion.Probe]:
-    """Return each query as the database takes it."""
-    words = list(dict.fromkeys(word for query in queries for word in terms.hangul_words(query)))
-    vectors = _vectors([*queries, *words])
+def _probes(index: LexicalIndex, queries: Sequence[str]) -> list[fusion.Probe]:
+    """Return each query as the database takes it; a Korean one also word by word in the documents' language."""
+    words = list(dict.fromkeys(word for query in queries for word in words_of(query)))[:MAX_WORDS]
+    known = _mappings.known(index, words)
+    variants = [variant for word in words if word not in known for variant in variants_of(word)]
+    vectors = _vectors([*queries, *variants])
+    named = dict(zip([*queries, *variants], vectors, strict=False))
+    mapped = known | _mappings.learn(index, [word for word in words if word not in known], named)
     counts = [lexical.query_terms(query) for query in queries]
-    if words:
-        mapped = terms.map_words(collection, words, vectors[len(queries) :])
-        for query, asked in zip(queries, counts, strict=True):
-            mine = set(terms.hangul_words(query))
-            for one in mapped:
-                if one.word in mine:
-                    asked[one.text] = max(asked.get(one.text, 0.0), one.weight)
-    lookup = terms.look_up(collection, list({text for asked in counts for text in asked}))
-    return [
-        fusion.Probe(lookup.weights(asked), vectors[number] if vectors else None)
-        for number, asked in enumerate(counts)
-    ]
+    for query, asked in zip(queries, counts, strict=True):
+        terms.join(asked, query, mapped)
+    glosses = {query: terms.gloss(query, mapped) for query in queries if words_of(query)}
+    if vectors and (translated := [text for text in glosses.values() if text]):
+        named |= dict(zip(translated, _vectors(translated), strict=False))
+    lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
+    probes = []
+    for query, asked in zip(queries, counts, strict=True):
+        weights = lookup.weights(asked)
+        readings = [query, glosses[query]] if glosses.get(query) in named else [query]
+        probes += [fusion.Probe(weights, named.get(reading)) for reading in readings]
+    return probes
+
+
+class _Mappings:
+    """What Korean words stand for in each collection, kept in memory: questions use the same words again and again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], tuple[terms.Mapped, ...]] = {}
+
+    def known(
+        self, index: LexicalIndex, words: Sequence[str]
+    ) -> dict[str, tuple[terms.Mapped, ...]]:
+        """Return those of the words that were mapped before, since the collection was last indexed."""
+        return {word: self._kept[key] for word in words if (key := _key(index, word)) in self._kept}
+
+    def learn(
+        self, index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector]
+    ) -> dict[str, tuple[terms.Mapped, ...]]:
+        """Map the words and keep the result, unless vectors are missing and it is only half of what it can be."""
+        mapped = terms.map_words(index, words, vectors) if words else {}
+        if vectors:
+            if len(self._kept) > MAX_KEPT_WORDS:
+                self._kept = {}
+            self._kept |= {_key(index, word): near for word, near in mapped.items()}
+        return mapped
+
+
+def _key(index: LexicalIndex, word: str) -> tuple[object, ...]:
+    return index.pk, index.updated_at, embedding_model(), word
+
+
+_mappings = _Mappings()
 
 
 def _vectors(texts: Sequence[str]) -> list[Vector]:
@@ -116,21 +163,26 @@ def _vectors(texts: Sequence[str]) -> list[Vector]:
 
 
 def _find(
-    collection: UUID, probes: Sequence[fusion.Probe], *, limit: int
+    index: LexicalIndex, probes: Sequence[fusion.Probe], *, limit: int, question: str
 ) -> tuple[ScoredPassage, ...]:
-    size = (
-        LexicalIndex.objects.filter(pk=collection).values_list("passages", flat=True).first() or 0
-    )
-    is_exact = size <= EXACT_LIMIT
+    is_exact = index.passages <= EXACT_LIMIT
     sql, parameters = fusion.statement(
-        collection, probes, model=embedding_model(), limit=limit, is_exact=is_exact
+        index.pk,
+        probes,
+        model=embedding_model(),
+        limit=limit,
+        is_exact=is_exact,
+        is_about_releases=bool(_ABOUT_RELEASES.search(question)),
     )
+    if is_exact:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return tuple(_passage(row) for row in cursor.fetchall())
     with transaction.atomic(), connection.cursor() as cursor:
-        if not is_exact:
-            # The index covers all collections: go on until enough of this one's passages are met.
-            cursor.execute(
-                "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 100"
-            )
+        # The index covers all collections: go on until enough of this one's passages are met.
+        cursor.execute(
+            "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 100"
+        )
         cursor.execute(sql, parameters)
         return tuple(_passage(row) for row in cursor.fetchall())
 

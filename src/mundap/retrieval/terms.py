@@ -1,14 +1,16 @@
 """What a question looks for in one collection: its terms weighted by rarity, and Korean words mapped to the documents'.
 
-A Korean word becomes terms of the collection in two ways: by meaning (the word alone is embedded, and the nearest words
-of the collection join the question) and by sound (an English word in Hangul). Both join at a lower weight.
+A Korean word becomes a term of the collection by meaning (the word alone is embedded; its nearest word joins
+the question) and by sound (an English word in Hangul). What this is worth is in docs/decisions/fusion.md.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
@@ -16,15 +18,21 @@ from django.db import connection
 from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import Vector, embedding_model
 from mundap.retrieval.fusion import as_text
-from mundap.retrieval.korean import words_of
+from mundap.retrieval.korean import is_telling, variants_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.transliteration import likeness, sound_of_hangul
 
-MAX_WORDS = 24  # Korean words of one question that are mapped
-MEANING_WEIGHT = 0.5
+MEANING_WEIGHT = 0.7
 SOUND_WEIGHT = 0.5
-MIN_SIMILARITY = 0.3
-MIN_LIKENESS = 0.5
+MIN_SIMILARITY = 0.5  # of a meaning; below it the nearest word is any word
+SURE_SIMILARITY = 0.75  # of a meaning; from here on the sound adds nothing
+CLEAR_SIMILARITY = 0.85  # of a meaning; below it a clear sound is believed instead
+MIN_LIKENESS = 0.6
+CLEAR_LIKENESS = 0.75
+MIN_SOUND = 3  # consonants; shorter ones are alike by chance
+ONE_SYLLABLE_LOSS = 0.1  # one syllable has too many meanings
+MANY_PASSAGES = 500  # of so many, a word that stands in only one is no candidate
+_HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,6 @@ class Lookup:
 
     rarity: Mapping[str, float]
     known: frozenset[str]
-    mapped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def weights(self, counts: Mapping[str, float]) -> dict[int, float]:
         """Return the query's side of BM25 by dimension."""
@@ -46,97 +53,156 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A term of the collection that a Korean word was mapped to, at the weight with which it joins the question."""
+    """A term of the collection that a Korean word stands for, and the weight with which it joins the question."""
 
-    word: str
     text: str
+    surface: str
     weight: float
 
 
-def hangul_words(question: str) -> list[str]:
-    """Return the question's Korean words that may name a subject, without their particles."""
-    return words_of(question)[:MAX_WORDS]
-
-
-def look_up(collection: UUID, texts: Sequence[str]) -> Lookup:
+def look_up(index: LexicalIndex, texts: Sequence[str]) -> Lookup:
     """Return how rare each term is among the collection's passages."""
-    passages = (
-        LexicalIndex.objects.filter(pk=collection).values_list("passages", flat=True).first() or 0
-    )
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT dimension, frequency FROM retrieval_term"
             " WHERE collection_id = %s AND dimension = ANY(%s) AND frequency > 0",
-            [collection, [lexical.term_id(text) for text in texts]],
+            [index.pk, [lexical.term_id(text) for text in texts]],
         )
         frequencies = dict(cursor.fetchall())
     found = {text: frequencies.get(lexical.term_id(text), 0) for text in texts}
     rarity = {
-        text: math.log(1 + (max(passages, count) - count + 0.5) / (count + 0.5))
+        text: math.log(1 + (max(index.passages, count) - count + 0.5) / (count + 0.5))
         for text, count in found.items()
     }
     return Lookup(rarity, frozenset(text for text, count in found.items() if count))
 
 
-def map_words(collection: UUID, words: Sequence[str], vectors: Sequence[Vector]) -> list[Mapped]:
-    """Return the terms of the collection that the Korean words stand for; `vectors` may be empty."""
-    mapped = _by_sound(collection, words)
-    if vectors:
-        mapped += _by_meaning(collection, words, vectors)
-    return mapped
+def join(counts: dict[str, float], question: str, mapped: Mapping[str, Sequence[Mapped]]) -> None:
+    """Add the terms that the question's Korean words stand for to its own."""
+    for word in _HANGUL_RUN.findall(question):
+        for one in mapped.get(word, ()):
+            counts[one.text] = max(counts.get(one.text, 0.0), one.weight)
 
 
-def _by_sound(collection: UUID, words: Sequence[str]) -> list[Mapped]:
-    sounds = {word: sound for word in words if (sound := sound_of_hangul(word))}
+def gloss(question: str, mapped: Mapping[str, Sequence[Mapped]]) -> str:
+    """Return the question word by word in the documents' language, for models that read no Korean; "" if too little."""
+
+    def translate(match: re.Match[str]) -> str:
+        first = next(iter(mapped.get(match.group(), ())), None)
+        return f" {first.surface} " if first else " "
+
+    text = " ".join(_HANGUL_RUN.sub(translate, question).split())
+    return text if any(character.isalpha() for character in text) else ""
+
+
+def map_words(
+    index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector]
+) -> dict[str, tuple[Mapped, ...]]:
+    """Return what each Korean word stands for; `vectors` has those of its variants, or is empty."""
+    variants = {word: variants_of(word) for word in words if is_telling(word)}
+    sounds = _by_sound(index.pk, variants)
+    meanings = _by_meaning(index, variants, vectors) if vectors else {}
+    return {word: tuple(_choose(meanings.get(word), sounds.get(word))) for word in words}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Near:
+    """A term that a word may stand for: how well it fits all in all, and how alike meaning or sound are (0 to 1)."""
+
+    fit: float
+    likeness: float
+    text: str
+    surface: str
+
+
+def _choose(meaning: _Near | None, sound: _Near | None) -> list[Mapped]:
+    """Return the terms to join, the likelier first."""
+    by_meaning, by_sound = [], []
+    if meaning and meaning.likeness >= MIN_SIMILARITY:
+        by_meaning = [Mapped(meaning.text, meaning.surface, MEANING_WEIGHT * meaning.likeness)]
+    if sound and sound.likeness >= MIN_LIKENESS:
+        by_sound = [Mapped(sound.text, sound.surface, SOUND_WEIGHT * sound.likeness)]
+    similarity = meaning.likeness if meaning else 0.0
+    if by_sound and sound and sound.likeness >= CLEAR_LIKENESS and similarity < CLEAR_SIMILARITY:
+        return by_sound
+    return by_meaning + (by_sound if similarity < SURE_SIMILARITY else [])
+
+
+def _by_sound(collection: UUID, variants: Mapping[str, Sequence[str]]) -> dict[str, _Near]:
+    sounds = {
+        variant: sound
+        for some in variants.values()
+        for variant in some
+        if len(sound := sound_of_hangul(variant)) >= MIN_SOUND
+    }
     if not sounds:
-        return []
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT sound, text, surface FROM retrieval_term"
-            " WHERE collection_id = %s AND sound = ANY(%s) ORDER BY frequency DESC, text",
+            " WHERE collection_id = %s AND sound = ANY(%s) AND frequency > 0",
             [collection, list(set(sounds.values()))],
         )
-        rows = cursor.fetchall()
-    mapped = []
-    for word, sound in sounds.items():
-        alike = [
-            (likeness(word, surface), text)
-            for row_sound, text, surface in rows
-            if row_sound == sound
+        alike: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        for sound, text, surface in cursor.fetchall():
+            alike[sound].append((text, surface))
+    found = {}
+    for word, some in variants.items():
+        near = [
+            _Near(value := likeness(variant, surface), value, text, surface)
+            for variant in some
+            for text, surface in alike.get(sounds.get(variant, ""), ())
         ]
-        best = max(alike, default=(0.0, ""), key=lambda pair: pair[0])
-        if best[0] >= MIN_LIKENESS:
-            mapped.append(Mapped(word, best[1], SOUND_WEIGHT * best[0]))
-    return mapped
+        if near:
+            found[word] = max(near)
+    return found
 
 
-def _by_meaning(collection: UUID, words: Sequence[str], vectors: Sequence[Vector]) -> list[Mapped]:
-    dimensions = len(vectors[0])
+def _by_meaning(
+    index: LexicalIndex, variants: Mapping[str, Sequence[str]], vectors: Mapping[str, Vector]
+) -> dict[str, _Near]:
+    asked = sorted({variant for some in variants.values() for variant in some} & set(vectors))
+    if not asked:
+        return {}
+    dimensions = len(vectors[asked[0]])
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""
-            SELECT asked.word, near.text, near.similarity
-            FROM (  -- OFFSET 0: each vector is read from its text once, and not for each term
-                SELECT word, vector::halfvec({dimensions}) AS vector
-                FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
-            ) AS asked CROSS JOIN LATERAL (
-                SELECT text, -(retrieval_term.vector::halfvec({dimensions}) <#> asked.vector) AS similarity
-                FROM retrieval_term
-                WHERE collection_id = %s AND model = %s AND vector_dims(retrieval_term.vector) = {dimensions}
-                    AND frequency > %s
-                ORDER BY similarity DESC LIMIT 1
-            ) AS near
-            """,  # noqa: S608 - a number
+            _NEAREST_TERM.format(dimensions=dimensions),
             [
-                list(words),
-                [as_text(vector) for vector in vectors],
-                collection,
+                asked,
+                [as_text(vectors[variant]) for variant in asked],
+                index.pk,
                 embedding_model(),
-                1,
+                1 if index.passages > MANY_PASSAGES else 0,
             ],
         )
-        return [
-            Mapped(word, text, MEANING_WEIGHT * similarity)
-            for word, text, similarity in cursor.fetchall()
-            if similarity >= MIN_SIMILARITY
-        ]
+        nearest = {
+            variant: _Near(
+                fit - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0), similarity, text, surface
+            )
+            for variant, text, surface, similarity, fit in cursor.fetchall()
+        }
+    return {
+        word: max(nearest[variant] for variant in some if variant in nearest)
+        for word, some in variants.items()
+        if any(variant in nearest for variant in some)
+    }
+
+
+# Of two words as near, the one that the collection uses more is meant. OFFSET 0: each vector is read from its text
+# once, and not again for every term.
+_NEAREST_TERM = """
+SELECT asked.word, near.text, near.surface, near.similarity, near.fit
+FROM (
+    SELECT word, vector::halfvec({dimensions}) AS vector
+    FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
+) AS asked CROSS JOIN LATERAL (
+    SELECT text, surface, similarity, similarity + 0.02 * ln(frequency) AS fit FROM (
+        SELECT text, surface, frequency,
+            -(retrieval_term.vector::halfvec({dimensions}) <#> asked.vector) AS similarity
+        FROM retrieval_term
+        WHERE collection_id = %s AND model = %s AND vector_dims(retrieval_term.vector) = {dimensions}
+            AND frequency > %s
+    ) AS term ORDER BY fit DESC LIMIT 1
+) AS near
+"""
