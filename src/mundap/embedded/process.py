@@ -89,7 +89,9 @@ class ServerProcess:
             now = self._lock_path.stat()
             if self._lock is None or not os.path.samestat(os.fstat(self._lock), now):
                 self._lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
-                weakref.finalize(self, os.close, self._lock)
+                closer = weakref.finalize(self, os.close, self._lock)
+                # Not at exit: a `with` block may be left only while the interpreter shuts down.
+                closer.atexit = False  # type: ignore[misc] # the stubs say that it has a slot
         return self._lock
 
     def spawn(

@@ -309,6 +309,6 @@ def _disk_errors_explained(home: Path) -> Iterator[None]:
     except OSError as exc:
         where = f" ({exc.filename})" if exc.filename else ""
         raise EmbeddedError(
-            f"Starting the embedded servers of {home} failed: {exc.strerror or exc}{where}. "
+            f"The embedded servers cannot use {home}: {exc.strerror or exc}{where}. "
             "Is the disk full, or does the folder belong to another user?"
         ) from exc
