@@ -17,10 +17,14 @@ from mundap.library.selectors import PassageInPlace, get_passage_for
 
 @dataclass(frozen=True, slots=True)
 class ShownPart:
-    """A passage's blocks; those around the cited one are there for the context."""
+    """A passage's blocks; those around the cited one are there for the context.
+
+    `heading` is empty where the passage stands under the same headings as the one before it.
+    """
 
     blocks: list[ShownBlock]
     is_cited: bool
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,6 @@ def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> Show
     passage = found.passage
     document = passage.document
     quoted = _quoted_range(passage, citation) if citation else None
-    parts = [
-        ShownPart(shown_blocks(each.text, quoted if each is passage else None), each is passage)
-        for each in (found.before, passage, found.after)
-        if each is not None
-    ]
     headings = passage.headings or [document.title or document.path]
     return ShownPassage(
         place=headings[-1],
@@ -71,11 +70,29 @@ def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> Show
         collection=passage.collection.title,
         path=document.path,
         url=web_address(f"{document.url}#{passage.anchor}" if passage.anchor else document.url),
-        parts=tuple(parts),
+        parts=_parts(found, quoted),
         quote=citation["quote"] if citation else "",
         is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
     )
+
+
+def _parts(found: PassageInPlace, quoted: tuple[int, int] | None) -> tuple[ShownPart, ...]:
+    """Return the passage between its neighbours. One that stands alone needs no heading: the page has it."""
+    rows = [row for row in (found.before, found.passage, found.after) if row is not None]
+    parts = []
+    above = rows[0].headings if rows[0] is found.passage else None
+    for row in rows:
+        is_cited = row is found.passage
+        parts.append(
+            ShownPart(
+                shown_blocks(row.text, quoted if is_cited else None),
+                is_cited,
+                heading=row.headings[-1] if row.headings and row.headings != above else "",
+            )
+        )
+        above = row.headings
+    return tuple(parts)
 
 
 def _quoted_range(passage: Passage, citation: Mapping[str, Any]) -> tuple[int, int] | None:

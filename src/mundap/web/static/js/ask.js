@@ -39,6 +39,8 @@ function watchForm() {
     ask();
   });
   stopButton.addEventListener("click", stop);
+  // Ready to type, but not where focus would open a keyboard over the page.
+  if (!messages.dataset.chat && matchMedia("(hover: hover)").matches) box.focus({ preventScroll: true });
 }
 
 /** Is this Enter the one that confirms a syllable? Safari says so only by the old key code. */
