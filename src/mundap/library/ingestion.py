@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -25,14 +26,13 @@ from mundap.accounts.models import User
 from mundap.errors import (
     Conflict,
     IngestionRunning,
-    MundapError,
     ServiceUnavailable,
     SourceError,
 )
 from mundap.library.chunking import PassageDraft
 from mundap.library.models import OFFICIAL_DOCS, Collection, Document, Passage
 from mundap.library.reading import HashedPage, ReadPage, SourceReader
-from mundap.library.sources import Description, OpenedSource, open_source
+from mundap.library.sources import OpenedSource, open_source
 
 Progress = Callable[[int, int, str], None]
 """Called with how many pages are done, how many there are, and the path of the last one."""
@@ -77,24 +77,22 @@ def ingest_source(
 
     Raises SourceError (nothing is made then), Conflict, IngestionRunning and ServiceUnavailable.
     """
-    with (
-        _as_unavailable(),
-        open_source(name, base_url=mark.base_url or "") as source,
-    ):
-        collection = _shelved(name, mark, source.about)
-        with _alone(collection):
+    with _as_unavailable(), open_source(name, base_url=mark.base_url or "") as source:
+        collection = _shelved(mark, source)
+        with _alone(collection), _failure_noted(collection):
+            _relabel(collection, mark, source)
             return collection, _brought_up_to_date(collection, source, progress)
 
 
 def ingest(collection: Collection, *, progress: Progress | None = None) -> Ingested:
     """Bring a collection up to date with the source it names; a failure is written on it, and raised."""
-    with _as_unavailable(), _alone(collection):
-        try:
-            with open_source(collection.source, base_url=collection.base_url) as source:
-                return _brought_up_to_date(collection, source, progress)
-        except SourceError as exc:
-            _note_failure(collection, exc)
-            raise
+    with (
+        _as_unavailable(),
+        _alone(collection),
+        _failure_noted(collection),
+        open_source(collection.source, base_url=collection.base_url) as source,
+    ):
+        return _brought_up_to_date(collection, source, progress)
 
 
 def is_being_ingested(collection: Collection) -> bool:
@@ -109,40 +107,41 @@ def is_being_ingested(collection: Collection) -> bool:
 # --- the collection
 
 
-def _shelved(name: str, mark: ShelfMark, about: Description) -> Collection:
-    """Return the collection, made or with what this run says of it."""
-    slug = mark.slug or about.slug
-    given = {
-        "title": mark.title,
-        "language": mark.language,
-        "visibility": mark.visibility,
-        "category": mark.category,
-        "title_no": mark.title_no,
-        "owner": mark.owner,
+def _shelved(mark: ShelfMark, source: OpenedSource) -> Collection:
+    """Return the collection of this short name, made if it is not there."""
+    slug = mark.slug or source.about.slug
+    collection = Collection.objects.filter(slug=slug).first()
+    if collection is not None:
+        return collection
+    defaults = {
+        "title": source.about.title,
+        "language": source.about.language or "en",
+        "visibility": Collection.Visibility.EVERYONE,
+        "category": OFFICIAL_DOCS,
     }
-    fields = {field: value for field, value in given.items() if value is not None}
-    fields["source"] = name
-    fields |= {
+    fields = defaults | _label(mark, source)
+    return _made(Collection(slug=slug, **fields), is_numbered=mark.title_no is not None)
+
+
+def _label(mark: ShelfMark, source: OpenedSource) -> dict[str, Any]:
+    """Return the fields that this run decides."""
+    names = ("title", "language", "visibility", "category", "title_no", "owner")
+    given = {name: getattr(mark, name) for name in names if getattr(mark, name) is not None}
+    about = source.about
+    return given | {
+        "source": source.name,
         "version": about.version,
         "home_page": about.home_page,
         "licence": about.licence,
         "base_url": about.base_url,
     }
-    collection = Collection.objects.filter(slug=slug).first()
-    if collection is None:
-        defaults = {
-            "title": about.title,
-            "visibility": Collection.Visibility.EVERYONE,
-            "category": OFFICIAL_DOCS,
-        }
-        if about.language:
-            defaults["language"] = about.language
-        return _made(Collection(slug=slug, **(defaults | fields)), is_numbered=bool(mark.title_no))
-    for field, value in fields.items():
+
+
+def _relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> None:
+    for field, value in _label(mark, source).items():
         setattr(collection, field, value)
     with _number_taken(collection):
         collection.save()
-    return collection
 
 
 def _made(collection: Collection, *, is_numbered: bool) -> Collection:
@@ -187,15 +186,26 @@ def _alone(collection: Collection) -> Iterator[None]:
                 f"{collection.slug!r} is being read by another process. Wait until it is done; "
                 "the collection can be searched meanwhile."
             )
-        yield
+        try:
+            yield
+        finally:  # closing is not enough: the server notices some time later
+            with suppress(psycopg.Error):
+                lock.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
-def _note_failure(collection: Collection, error: MundapError) -> None:
-    """Write the error on the collection; what it has already stays, and can be searched."""
-    has_pages = collection.documents.exists()
-    collection.state = Collection.State.READY if has_pages else Collection.State.FAILED
-    collection.error = error.message
-    collection.save(update_fields=["state", "error", "updated_at"])
+@contextmanager
+def _failure_noted(collection: Collection) -> Iterator[None]:
+    """Write what went wrong on the collection; what it has already stays, and can be searched."""
+    try:
+        with _as_unavailable():
+            yield
+    except (SourceError, ServiceUnavailable) as exc:
+        with suppress(DatabaseError):
+            has_pages = collection.documents.exists()
+            collection.state = Collection.State.READY if has_pages else Collection.State.FAILED
+            collection.error = exc.message
+            collection.save(update_fields=["state", "error", "updated_at"])
+        raise
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -112,14 +112,21 @@ class SourceReader:
         page_format = _format(page)
         digest = blake2b(digest_size=32)
         digest.update(shared + f"|{page_format.name}|{page_format.version}|".encode() + data)
-        context = PageContext(page.path, self._source.root, self._source.settings, self._titles)
-        try:
-            text = read_text(data, page_format) if len(data) <= MAX_PAGE_BYTES else ""
-        except UnreadablePage:
-            text = ""
-        for shown in page_format.depends_on(text, context):
+        for shown in self._shown_of_others(page, page_format, data):
             digest.update(b"|" + shown)
         return HashedPage(page, digest.hexdigest(), len(data))
+
+    def _shown_of_others(
+        self, page: SourcePage, page_format: Format, data: bytes
+    ) -> Iterable[bytes]:
+        if page_format.depends_on is None or len(data) > MAX_PAGE_BYTES:
+            return ()
+        try:
+            text = read_text(data, page_format)
+        except UnreadablePage:
+            return ()
+        context = PageContext(page.path, self._source.root, self._source.settings, self._titles)
+        return page_format.depends_on(text, context)
 
 
 def read_pages(source: OpenedSource) -> Iterator[ReadPage]:
@@ -137,7 +144,7 @@ def _format(page: SourcePage) -> Format:
 
 def _titles(page: SourcePage) -> dict[str, str]:
     page_format = _format(page)
-    if page_format.name == "html" or page.file.stat().st_size > MAX_PAGE_BYTES:
+    if page_format.titles is None or page.file.stat().st_size > MAX_PAGE_BYTES:
         return {}
     try:
         return page_format.titles(read_text(page.file.read_bytes(), page_format), page.path)

@@ -24,8 +24,8 @@ class Format:
     suffixes: tuple[str, ...]
     version: int
     parse: Callable[[str, PageContext], Page]
-    titles: Callable[[str, str], dict[str, str]]
-    depends_on: Callable[[str, PageContext], Iterable[bytes]]
+    titles: Callable[[str, str], dict[str, str]] | None
+    depends_on: Callable[[str, PageContext], Iterable[bytes]] | None
     declared_encoding: Callable[[bytes], str | None]
 
 
@@ -41,8 +41,8 @@ def formats() -> dict[str, Format]:
                 suffixes=module.SUFFIXES,
                 version=getattr(module, "VERSION", 1),
                 parse=module.parse,
-                titles=getattr(module, "titles", lambda _source, _path: {}),
-                depends_on=getattr(module, "depends_on", lambda _source, _context: ()),
+                titles=getattr(module, "titles", None),
+                depends_on=getattr(module, "depends_on", None),
                 declared_encoding=getattr(module, "declared_encoding", lambda _data: None),
             )
     return found

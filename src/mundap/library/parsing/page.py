@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+MAX_HEADING = 300
+
 
 class Kind(StrEnum):
     """What a block is; a section's own kind is TEXT or DEFINITION."""
@@ -101,7 +103,7 @@ class PageWriter:
         self._close_section()
         while self._open and self._open[-1].level >= level:
             self._open.pop()
-        text = " ".join(_storable(text).split())
+        text = " ".join(_storable(text).split())[:MAX_HEADING]
         if not self.title:
             self.title = text
         self._open.append(_Open(text, anchor, level, Kind.TEXT))

@@ -111,10 +111,10 @@ def _place(member: str, *, under: str, strip_top: bool) -> PurePosixPath | None:
 
 def _members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Yield each member's path with its content, None for what is no file; refuse what climbs out."""
-    if zipfile.is_zipfile(file):
-        yield from _zip_members(file, name=name)
-    elif tarfile.is_tarfile(file):
+    if tarfile.is_tarfile(file):  # first: a tar may end in a zip file
         yield from _tar_members(file, name=name)
+    elif zipfile.is_zipfile(file):
+        yield from _zip_members(file, name=name)
     else:
         raise SourceError(
             f"{name} is not an archive. Name a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."

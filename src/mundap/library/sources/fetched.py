@@ -10,6 +10,7 @@ from pathlib import Path
 class Fetched:
     """A source's files: all below `root`; `only` is the one page that is meant where it is a single file.
 
+    `address` names the source for another process too, where it is not as given: a relative path made absolute.
     `project` and `version` are what the kind of source itself knows, such as a package's name.
     """
 
@@ -17,3 +18,4 @@ class Fetched:
     project: str = ""
     version: str = ""
     only: str = ""
+    address: str = ""

@@ -37,8 +37,12 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class OpenedSource:
-    """A source's pages, in order of their paths; `settings` are its own, for the parsers."""
+    """A source's pages, in order of their paths; `settings` are its own, for the parsers.
 
+    `name` opens the same source again, from any folder.
+    """
+
+    name: str
     root: Path
     pages: tuple[SourcePage, ...]
     about: Description
@@ -95,8 +99,13 @@ def _opened(name: str, fetched: Fetched, *, base_url: str) -> OpenedSource:
             f"{name!r} has no pages that can be read: Mundap reads HTML, Markdown, reStructuredText "
             "and text. Check the folder; a part of it is named after # (as in dir:/path#docs)."
         )
+    scheme, _, rest = name.strip().partition(":")
     return OpenedSource(
-        fetched.root, found.pages, _description(name, fetched, found, base_url), found.settings
+        name=f"{scheme}:{fetched.address or rest}",
+        root=fetched.root,
+        pages=found.pages,
+        about=_description(name, fetched, found, base_url),
+        settings=found.settings,
     )
 
 

@@ -13,7 +13,7 @@ from mundap.library.parsing import Format, format_named, format_of_suffix
 from mundap.library.sources.known import Naming
 from mundap.library.sources.sphinx_conf import excluded, read_conf, source_suffixes
 
-MAX_PATH = 1000
+MAX_PATH_BYTES = 1000  # the database indexes paths
 _SKIPPED_FOLDERS = {"node_modules", "__pycache__", "_static", "_sources", "_images", "_downloads"}
 _NO_PAGES = re.compile(
     r"(?:robots|humans|requirements[\w-]*)\.txt$|(?:.*/)?404\.html$", re.IGNORECASE
@@ -126,7 +126,7 @@ def _files(root: Path, *, skip_folders: bool) -> Iterator[tuple[str, Path]]:
             file = Path(folder) / name
             if name.startswith(".") or not file.is_file():
                 continue
-            if len(file.relative_to(root).as_posix()) > MAX_PATH:
+            if len(os.fsencode(file.relative_to(root))) > MAX_PATH_BYTES:
                 continue
             if file.is_symlink() and not file.resolve().is_relative_to(real_root):
                 continue
