@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.cache import cache
 from django.test import Client
 
@@ -29,6 +30,19 @@ def model(_model_server: ScriptedModel, settings) -> Iterator[ScriptedModel]:
     settings.CHAT_MODEL = "scripted"
     yield _model_server
     _model_server.reset()
+
+
+class QuickArgon2(Argon2PasswordHasher):
+    """Argon2 at its least cost: what is tested is that it is used, not how long it takes."""
+
+    time_cost = 1
+    memory_cost = 64
+    parallelism = 1
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings) -> None:
+    settings.PASSWORD_HASHERS = [f"{__name__}.QuickArgon2"]
 
 
 @pytest.fixture(autouse=True)

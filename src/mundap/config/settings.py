@@ -46,7 +46,7 @@ DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
     "pool": {
         "min_size": 1,
         "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2),
-        "timeout": 10,
+        "timeout": 5,
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -262,7 +262,6 @@ if IS_PRODUCTION:
     SECURE_HSTS_SECONDS = env.integer("MUNDAP_HSTS_SECONDS", 3600)
 
 # --- background work
-WORK_SECONDS = 5.0
 CELERY = {
     # kombu writes a socket's address in its own way
     "broker_url": re.sub(r"^unix://([^?]*).*", r"redis+socket://\1", REDIS_URL),
@@ -275,12 +274,12 @@ CELERY = {
     "worker_prefetch_multiplier": 1,
     # The clock's hints: one that is not taken up before the next one comes is worth nothing.
     "beat_schedule": {
-        name: {
-            "task": f"mundap.retrieval.tasks.{name}",
-            "schedule": WORK_SECONDS,
-            "options": {"expires": WORK_SECONDS},
-        }
-        for name in ("read_sources", "fill_vectors")
+        task: {"task": f"mundap.{task}", "schedule": seconds, "options": {"expires": seconds}}
+        for task, seconds in {
+            "retrieval.tasks.read_sources": 5.0,
+            "retrieval.tasks.fill_vectors": 5.0,
+            "accounts.tasks.clear_sessions": 3600.0,
+        }.items()
     },
 }
 
