@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -103,6 +104,20 @@ def test_data_lie_elsewhere_when_postgresqls_user_cannot_reach_the_home(closed_h
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert data.stat().st_uid != 0
     assert (data.parent, closed_home) in unprivileged.list_system_folders()
+
+
+@needs_root
+def test_data_of_temporary_homes_that_are_gone_are_swept_away(
+    closed_home: Path, tmp_path: Path, folder: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(unprivileged, "SYSTEM_FOLDER", folder / "system")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    account = nobody()
+    temporary = unprivileged.new_system_folder(tmp_path / "gone", account=account)
+    elsewhere = unprivileged.new_system_folder(Path("/mnt/unplugged/home"), account=account)
+    works_in(closed_home)
+    assert not temporary.exists()
+    assert elsewhere.exists()
 
 
 @needs_root

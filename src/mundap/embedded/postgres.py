@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -48,6 +49,8 @@ _INITDB_OPTIONS = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
     "--no-instructions",
+    # One call instead of one a file: a second less on a busy disk.
+    *(["--sync-method=syncfs"] if sys.platform == "linux" else []),
 )
 
 _SETTINGS = {

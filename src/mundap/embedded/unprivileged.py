@@ -65,6 +65,7 @@ def new_system_folder(home: Path, *, account: Account) -> Path:
     """Return a new folder under the system's data folder that the user can reach."""
     try:
         _make_system_folder()
+        _sweep()
         folder = Path(tempfile.mkdtemp(prefix="home-", dir=SYSTEM_FOLDER))
     except OSError as exc:
         raise EmbeddedError(
@@ -128,6 +129,18 @@ def _make_system_folder() -> None:
             f"{SYSTEM_FOLDER} must be root's own folder, writable by root only "
             f"(chown root {SYSTEM_FOLDER} && chmod 755 {SYSTEM_FOLDER})."
         )
+
+
+def _sweep() -> None:
+    """Delete the data of homes that were temporary and are gone, such as those of test runs.
+
+    Data of any other home are never deleted: its disk may only be missing for a while.
+    """
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for folder, home in list_system_folders():
+        is_gone = home.is_relative_to(temporary) and not home.exists()
+        if is_gone and not (folder / "postgres" / "postmaster.pid").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _let_everybody_read(folder: Path) -> None:
