@@ -129,6 +129,7 @@ def test_stopping_keeps_the_text_so_far(alice_api: Api, model: ScriptedModel) ->
     assert reply.json()["status"] == "stopped"
     assert reply.json()["message"]["text"] == seen == "Use the Redis backend [1]."
     assert reply.json()["message"]["state"] == "stopped"
+    assert [each["number"] for each in reply.json()["message"]["citations"]] == [1]
     assert stream.kinds[-2:] == ["abort", "finish"]
     assert alice_api.post(f"turns/{turn}/stop/").json() | {"title": ""} == reply.json() | {
         "title": ""

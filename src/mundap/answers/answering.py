@@ -15,6 +15,7 @@ from mundap.answers import citations, evidence, quoting
 from mundap.answers.events import (
     Answered,
     AnswerEvent,
+    Given,
     HistoryMessage,
     Retrieved,
     TextDelta,
@@ -40,7 +41,7 @@ TITLE_TIMEOUT_SECONDS = 10.0
 async def answer(
     question: str, *, collection: Collection, history: Sequence[HistoryMessage] = ()
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """Yield Retrieved, then TextDelta as the text comes, then Answered.
+    """Yield Retrieved, Given, then TextDelta as the text comes, then Answered.
 
     Raises ModelError (or a subclass) when the chat model fails, also after some deltas.
     """
@@ -54,6 +55,7 @@ async def answer(
     result = await in_database_thread(search, collection, list(queries), limit=PASSAGES)
     yield Retrieved(queries, tuple(result.passages))
     given, is_supported = await in_database_thread(_evidence, collection, result)
+    yield Given(tuple(given))
     if not is_supported:
         text, cited = quoting.refuse(given, language=language)
         yield TextDelta(text)

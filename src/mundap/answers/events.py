@@ -1,4 +1,4 @@
-"""What an answer is made of while it arrives, in this order: Retrieved, any number of TextDelta, Answered."""
+"""What an answer is made of while it arrives: Retrieved, Given, any number of TextDelta, Answered, in this order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+from mundap.answers.evidence import Evidence
 from mundap.retrieval.search import ScoredPassage
 
 
@@ -51,6 +52,13 @@ class Retrieved:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the answer is made from: its markers are these numbers, also where it ends before it is Answered."""
+
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """Some more text, as it comes from the model; markers in it are not checked yet."""
 
@@ -71,4 +79,4 @@ class Answered:
     usage: dict[str, int] = field(default_factory=dict)
 
 
-AnswerEvent = Retrieved | TextDelta | Answered
+AnswerEvent = Retrieved | Given | TextDelta | Answered

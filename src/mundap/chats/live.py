@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.answers.events import Answered, AnswerEvent, Retrieved, TextDelta
+from mundap.answers import citations
+from mundap.answers.events import Answered, AnswerEvent, Given, Retrieved, TextDelta
+from mundap.answers.evidence import Evidence
 from mundap.chats.models import State
 from mundap.chats.store import TurnView
 from mundap.chats.turns import Begun, Ending, error_json
@@ -38,6 +40,7 @@ class LiveTurn:
         self.retrieval: dict[str, Any] | None = None
         self.final: TurnView | None = None
         self.generation: asyncio.Task[Ending] | None = None
+        self._evidence: tuple[Evidence, ...] = ()
         self._answered: Answered | None = None
         self._cut: tuple[State, MundapError | None] | None = None
         self._started = self._heard = time.monotonic()
@@ -69,8 +72,11 @@ class LiveTurn:
                         _("The answer grew longer than %(limit)d characters and was cut off.")
                         % {"limit": settings.ANSWER_MAX_CHARACTERS}
                     )
-            case Retrieved():
-                self.retrieval = retrieval_json(event)
+            case Retrieved(queries):
+                self.retrieval = {"queries": list(queries), "passages": []}
+            case Given(evidence):
+                self._evidence = evidence
+                self.retrieval = (self.retrieval or {}) | {"passages": _passages_json(evidence)}
             case Answered():
                 self._answered = event
         self.announce()
@@ -101,7 +107,7 @@ class LiveTurn:
             return Ending(
                 State.COMPLETE,
                 storable(self._answered.text),
-                citations=[citation.as_json() for citation in self._answered.citations],
+                citations=[each.as_json() for each in self._answered.citations],
                 usage=self._answered.usage,
                 # The pages show a "not in the documents" in another voice than an answer.
                 retrieval=(self.retrieval or {}) | {"is_answered": self._answered.is_answered},
@@ -110,6 +116,7 @@ class LiveTurn:
         return Ending(
             status,
             self.text,
+            citations=[each.as_json() for each in citations.check(self.text, self._evidence)[1]],
             retrieval=self.retrieval or {},
             error=None if error is None else error_json(error),
         )
@@ -150,19 +157,20 @@ def final_view(live: LiveTurn, ending: Ending) -> TurnView:
     )
 
 
-def retrieval_json(event: Retrieved) -> dict[str, Any]:
-    """Return what is stored of a search: the queries, and what the classic contract shows of each passage."""
-    passages: Sequence[Mapping[str, Any]] = [
+def _passages_json(evidence: Sequence[Evidence]) -> list[dict[str, Any]]:
+    """Return what is stored of the passages given to the answer; `number` is the marker that stands for them."""
+    return [
         {
-            "passage": str(one.passage),
-            "document": one.title,
+            "number": one.number,
+            "passage": str(part.passage),
+            "document": one.document,
             "path": one.path,
             "headings": list(one.headings),
             "url": one.url,
         }
-        for one in event.passages
+        for one in evidence
+        for part in one.parts
     ]
-    return {"queries": list(event.queries), "passages": passages}
 
 
 def storable(text: str) -> str:

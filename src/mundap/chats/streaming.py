@@ -77,8 +77,10 @@ class Encoder:
         if not self._is_started:
             parts += self._start(view)
         if view.retrieval and not self._has_retrieval:
-            self._has_retrieval = True
-            parts.append({"type": "data-retrieval", "data": _retrieval(view.retrieval)})
+            # Its passages are known a moment after its queries; where there are none, once there is a text.
+            self._has_retrieval = bool(view.retrieval.get("passages") or view.text or view.is_final)
+            if self._has_retrieval:
+                parts.append({"type": "data-retrieval", "data": _retrieval(view.retrieval)})
         streamed = self._streamed(view)
         events = [self._event(part) for part in parts]
         events += self._text(streamed)
