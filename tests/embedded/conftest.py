@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +178,14 @@ def user() -> Iterator[Callable[..., User]]:
     yield start
     for each in users:
         each.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that comes by itself."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
 
 
 def pids_of(home: Path) -> Mapping[str, int | None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.embedded.conftest import pids_of
+from tests.embedded.conftest import pids_of, until
 
 from mundap.embedded import supervisor, unprivileged
 from mundap.embedded.postgres import program
@@ -71,6 +71,19 @@ def test_a_first_start_that_was_cut_off(new_home: Path) -> None:
     (new_home / "postgres.new" / "PG_VERSION").write_text("18\n")
     with database(new_home) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["postgres.new/PG_VERSION", "postgres/postmaster.pid"])
+def test_a_first_start_that_is_ended_by_a_signal(new_home, user, when: str, number: int) -> None:
+    ended = user(new_home)
+    until((new_home / when).exists)
+    ended.signal(number)
+    if number != signal.SIGKILL:
+        assert not any(pids_of(new_home).values())
+    with database(new_home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT '[1,2]'::vector <-> '[1,2]'").fetchone() == (0.0,)
+    assert {path.name for path in new_home.iterdir()} == {"postgres", "run", "log", "secrets"}
 
 
 @pytest.mark.parametrize("files", [[], ["PG_VERSION"], ["PG_VERSION", "base/1/112"]])

@@ -7,15 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 import redis
-from tests.embedded.conftest import pids_of
+from tests.embedded.conftest import pids_of, until
 
 from mundap.embedded import supervisor
 
@@ -41,14 +39,6 @@ def is_answering(user) -> bool:
         return answers(user.database_url, user.redis_url)
     except (psycopg.OperationalError, redis.ConnectionError):
         return False
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that comes by itself."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_starts_both_and_stops_them(new_home: Path) -> None:

@@ -102,41 +102,38 @@ class ServerProcess:
         account: Account | None = None,
     ) -> None:
         """Start the command. It must not be alive; whoever calls holds the home's start lock."""
-        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-        try:
-            # A look by `is_alive` elsewhere may hold the lock for a moment, so this one waits.
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            os.ftruncate(handle, 0)
-            with self._open_log() as log:
-                child = _Detached(
-                    ["/bin/sh", "-c", _BECOME, "sh", *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=handle,
-                    stderr=log,
-                    cwd="/",
-                    env=dict(environment),
-                    umask=0o077,
-                    # The terminal's Ctrl-C must not reach it: the last user stops it in order.
-                    start_new_session=True,
-                    **(account.popen_options() if account else {}),
-                )
-                # The shell writes the same, so that it is there even if we are killed right here.
-                os.pwrite(handle, f"{child.pid}\n".encode(), 0)
-                _children[child.pid] = child
-                self._open_lock()
-        finally:
-            os.close(handle)
+        with self._new_lock() as lock, self._open_log() as log:
+            child = _Detached(
+                ["/bin/sh", "-c", _BECOME, "sh", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=lock,
+                stderr=log,
+                cwd="/",
+                env=dict(environment),
+                umask=0o077,
+                # The terminal's Ctrl-C must not reach it: the last user stops it in order.
+                start_new_session=True,
+                **(account.popen_options() if account else {}),
+            )
+            # The shell writes the same, so that it is there even if we are killed right here.
+            os.pwrite(lock, f"{child.pid}\n".encode(), 0)
+            _children[child.pid] = child
+            self._open_lock()
 
     def run_logged(
         self, command: Sequence[str], *, environment: Mapping[str, str], account: Account | None
     ) -> None:
-        """Run a command to its end with its output in the log; a failure is an EmbeddedError."""
-        with self._open_log() as log:
+        """Run a command to its end with its output in the log; a failure is an EmbeddedError.
+
+        It counts as the part being alive: should we be killed, the next starter waits for its end.
+        """
+        with self._new_lock() as lock, self._open_log() as log:
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=(lock,),
                 cwd="/",
                 env=dict(environment),
                 umask=0o077,
@@ -145,6 +142,18 @@ class ServerProcess:
             )
         if done.returncode:
             raise self.failure(f"{Path(command[0]).name} failed ({done.returncode})")
+
+    @contextlib.contextmanager
+    def _new_lock(self) -> Iterator[int]:
+        """Give the locked and emptied lock file, for a process to inherit."""
+        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            # A look by `is_alive` elsewhere may hold the lock for a moment, so this one waits.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            os.ftruncate(handle, 0)
+            yield handle
+        finally:
+            os.close(handle)
 
     def send(self, signal_number: int) -> None:
         """Send a signal to the process if it is alive."""

@@ -184,11 +184,11 @@ class _Parts:
         """Return the endpoints of the asked parts when they are ready."""
         asked = {self.embeddings: embeddings, self.postgres: postgres, self.valkey: valkey}
         parts: list[Part] = [part for part, is_asked in asked.items() if is_asked]
+        if parts and not self._watcher.is_alive():
+            self._start_watcher()  # first, for we may be killed at any moment
         # All are launched before the first is waited for.
         for part in parts:
             part.start()
-        if parts and not self._watcher.is_alive():
-            self._start_watcher()
         for part in parts:
             part.wait_until_ready()
         if postgres:
