@@ -5,7 +5,10 @@ import { addCopyButtons } from "./code.js";
 import { Draft } from "./draft.js";
 import { request, word } from "./server.js";
 
-const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000];
+const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000]; // the last one again and again
+const TITLE_MS = 4000;
+const LONG_CHARACTERS = 400; // as in shown.py
+const GONE = [401, 403, 404]; // logged out, or deleted in another tab
 
 const form = document.getElementById("ask");
 const box = document.getElementById("text");
@@ -14,6 +17,7 @@ const trouble = document.getElementById("trouble");
 const sendButton = document.getElementById("send");
 const stopButton = document.getElementById("stop");
 let draft = new Draft(messages?.dataset.chat);
+let asked = ""; // the question on its way
 let turn = "";
 let isBusy = false;
 
@@ -51,25 +55,28 @@ function isComposing(event) {
 async function ask() {
   const text = box.value;
   if (isBusy || !text.trim()) return;
+  const key = draft.keyFor(text);
+  asked = text;
+  turn = "";
   setBusy(true);
   trouble.hidden = true;
-  const shown = showQuestion(text);
+  const [question, section] = showQuestion(text);
   let response;
   try {
-    response = await post(text);
+    response = await post(text, key);
   } catch (error) {
-    shown.forEach((element) => element.remove());
+    question.remove();
+    section.remove();
     complain(error);
     setBusy(false);
     return;
   }
   box.value = "";
-  draft.forget();
-  const section = shown[1];
-  await follow(new Arrival(section), section, response);
+  // Until the stream has named the chat, asking again with the same key is the way back to it.
+  await follow(section, response, () => (messages.dataset.chat ? pickUp() : post(text, key)));
 }
 
-function post(text) {
+function post(text, key) {
   const { chat } = messages.dataset;
   const collection = new FormData(form).get("collection");
   return request(chat ? `/api/v1/chats/${chat}/turns/` : "/api/v1/chats/", {
@@ -77,22 +84,22 @@ function post(text) {
     headers: {
       "Accept": "text/event-stream",
       "Content-Type": "application/json",
-      "Idempotency-Key": draft.keyFor(text),
+      "Idempotency-Key": key,
     },
     body: JSON.stringify(chat ? { text } : { collection, text }),
   });
 }
 
 function showQuestion(text) {
-  const shown = [...document.getElementById("asked").content.cloneNode(true).children];
-  shown[0].textContent = text;
-  shown[0].classList.toggle("is-long", text.length > 400);
+  const [question, section] = document.getElementById("asked").content.cloneNode(true).children;
+  question.textContent = text;
+  question.classList.toggle("is-long", text.length > LONG_CHARACTERS);
   document.getElementById("intro")?.setAttribute("hidden", "");
   hush();
   messages.classList.add("is-fresh");
-  messages.append(...shown);
-  shown[0].scrollIntoView({ block: "start" });
-  return shown;
+  messages.append(question, section);
+  question.scrollIntoView({ block: "start" });
+  return [question, section];
 }
 
 function complain(error) {
@@ -105,75 +112,86 @@ function complain(error) {
 async function resume(section) {
   turn = section.dataset.turn ?? "";
   setBusy(true);
-  await follow(new Arrival(section), section, null);
+  await follow(section, await pickUp().catch(() => null), pickUp);
 }
 
-/** Follows the answer to its end, however often the connection breaks. */
-async function follow(arrival, section, response) {
-  arrival.message = section.dataset.message ?? "";
-  let isFinished = await read(arrival, response);
-  for (const wait of RETRY_MS) {
-    if (isFinished) break;
+/** Returns the stream of what runs in this chat; its status is 204 when nothing does. */
+function pickUp() {
+  return request(`/api/v1/chats/${messages.dataset.chat}/stream`);
+}
+
+/** Follows the answer to its end, however often the connection breaks, and shows it as the server renders it. */
+async function follow(section, first, again) {
+  const arrival = new Arrival(section);
+  let response = first;
+  for (let attempt = 0; ; attempt += 1) {
     try {
-      const again = await request(`/api/v1/chats/${messages.dataset.chat}/stream`);
-      isFinished = again.status === 204 || (await read(arrival, again));
-      if (isFinished) break;
-    } catch {
-      arrival.tell(word("reconnecting"));
+      response ??= await again();
+      if (response.status === 204 || (await arrival.follow(response, { onPart: notice }))) {
+        await settle(arrival.message || section.dataset.message, section);
+        break;
+      }
+    } catch (error) {
+      if (GONE.includes(error.status)) {
+        arrival.tell(error.message);
+        break;
+      }
     }
-    await online(wait);
+    response = null;
+    arrival.tell(word("reconnecting"));
+    await online(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
   }
-  if (isFinished) await settle(arrival, section);
-  else arrival.tell(word("lost"));
   setBusy(false);
 }
 
-async function read(arrival, response) {
-  if (!response) return false;
-  try {
-    return await arrival.follow(response, { onPart: notice });
-  } catch {
-    return false; // the connection broke: what came stays on the page
-  }
-}
-
-/** Takes the ids of a new chat and of the turn from the stream, and the chat's first title. */
+/** Takes the ids of the chat and the turn from the stream, and the chat's first title. */
 function notice(part) {
   if (part.type === "data-title") document.querySelector("#bar h1").textContent = part.data.title;
   const ids = part.messageMetadata;
   if (!ids) return;
-  turn = ids.turn ?? turn;
-  if (ids.chat && !messages.dataset.chat) {
+  draft.forget(asked);
+  turn = ids.turn;
+  stopButton.disabled = false;
+  if (!messages.dataset.chat) {
     messages.dataset.chat = ids.chat;
     draft = new Draft(ids.chat);
     history.replaceState(null, "", `/chats/${ids.chat}/`);
   }
 }
 
-/** Puts the server's rendering of the answer, the chat's names and the list of chats in place. */
-async function settle(arrival, section) {
-  let html;
-  try {
-    html = await (await request(`/messages/${arrival.message}/`)).text();
-  } catch {
-    section.setAttribute("aria-busy", "false");
-    arrival.tell(word("lost"));
+/** Puts the server's rendering of the answer, the chat's name and the list of chats in place. */
+async function settle(message, section) {
+  if (!message) {
+    location.reload(); // the answer came to its end before this page learnt its name
     return;
   }
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  const rendered = holder.content.querySelector(".answer");
-  for (const piece of holder.content.querySelectorAll("template[data-into]")) {
-    document.getElementById(piece.dataset.into)?.replaceChildren(piece.content);
-  }
-  document.title = holder.content.querySelector("title")?.textContent ?? document.title;
+  const settled = await renderedOf(message);
+  const rendered = settled.querySelector(".answer");
   addCopyButtons(rendered);
   section.replaceWith(rendered);
+  swapNames(settled);
   say(word("done"));
+  // The first answer's chat gets its title from the model a moment later.
+  if (messages.querySelectorAll(".question").length === 1) {
+    setTimeout(() => renderedOf(message).then(swapNames, () => {}), TITLE_MS);
+  }
+}
+
+async function renderedOf(message) {
+  const holder = document.createElement("template");
+  holder.innerHTML = await (await request(`/messages/${message}/`)).text();
+  return holder.content;
+}
+
+function swapNames(settled) {
+  if (document.querySelector("#bar :popover-open")) return; // somebody is typing a title
+  for (const piece of settled.querySelectorAll("template[data-into]")) {
+    document.getElementById(piece.dataset.into)?.replaceChildren(piece.content);
+  }
+  document.title = settled.querySelector("title").textContent;
 }
 
 async function stop() {
-  if (!turn) return;
   stopButton.disabled = true;
   try {
     await request(`/api/v1/turns/${turn}/stop/`, { method: "POST" });
@@ -187,8 +205,7 @@ function setBusy(value) {
   if (!form) return;
   sendButton.hidden = value;
   stopButton.hidden = !value;
-  stopButton.disabled = false;
-  box.readOnly = value && !messages.dataset.chat && !turn;
+  stopButton.disabled = !turn;
 }
 
 /** Waits, and no longer than until the network is back. */

@@ -26,7 +26,10 @@ export class Draft {
     return key;
   }
 
-  forget() {
+  /** Lets go of this text, which the server has; what was typed since then stays. */
+  forget(text) {
+    if (this.#read().text !== text) return;
+    this.#memory = {};
     try {
       sessionStorage.removeItem(this.#name);
     } catch {

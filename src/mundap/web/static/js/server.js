@@ -22,8 +22,8 @@ export async function request(url, { method = "GET", headers = {}, body, signal 
   let response;
   try {
     response = await fetch(url, { method, headers, body, signal, credentials: "same-origin" });
-  } catch (error) {
-    throw new Trouble(word("offline"), { cause: error });
+  } catch {
+    throw new Trouble(word("offline"));
   }
   if (response.redirected && new URL(response.url).pathname.startsWith("/accounts/")) {
     throw new Trouble(word("signedOut"), { status: 401 });
