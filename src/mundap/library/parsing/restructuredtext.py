@@ -12,6 +12,7 @@ from docutils import frontend, nodes
 from docutils.parsers.rst import Parser
 from docutils.utils import new_document
 
+from mundap.library.parsing.lazy_states import LazyParser
 from mundap.library.parsing.page import Kind, Page, PageContext, PageWriter
 from mundap.library.parsing.sphinx_directives import (
     ReadingState,
@@ -35,7 +36,7 @@ def parse(source: str, context: PageContext) -> Page:
     settings = _settings().copy()
     settings.reading = ReadingState(context)
     document = new_document(context.path, settings)
-    Parser(inliner=SphinxInliner()).parse(whole, document)
+    LazyParser(SphinxInliner()).parse(whole, document)
     walker = _Walker(document, context)
     walker.walk(document.children, level=1)
     return walker.writer.finish()

@@ -60,7 +60,7 @@ KNOWN = {
         "celery",
         "https://docs.celeryq.dev/",
         "BSD-3-Clause",
-        "https://docs.celeryq.dev/en/v{version}/",
+        "https://docs.celeryq.dev/en/stable/",
         Naming.HTML,
     ),
     "flask": KnownDocs(
