@@ -255,7 +255,12 @@ def test_a_passage_shows_the_quoted_words_in_their_place(
     soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
     marked = "".join(mark.get_text() for mark in soup.select(".passage mark"))
     assert marked == "Set LOCATION to the URL pointing to your Redis instance."
-    assert "Memcached" in text_of(soup, ".passage .around")
+    around = [block.get_text().strip() for block in soup.select(".passage .around")]
+    assert around == [
+        "Redis",
+        "Memcached is a memory-based cache server.",
+        "Often servers ask for a password.",
+    ]
     assert text_of(soup, ".trail") == "Django’s cache framework"
     assert text_of(soup, ".passage h2") == "Redis"
     assert one(soup, ".passage a.button")["href"].endswith("/topics/cache/#redis")
