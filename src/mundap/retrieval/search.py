@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from mundap.errors import ModelError
-from mundap.library.models import Collection
+from mundap.library.models import Collection, Embedding
 from mundap.retrieval import fusion, lexical, terms
 from mundap.retrieval.embeddings import (
     QUESTION_SECONDS,
@@ -32,6 +32,9 @@ from mundap.retrieval.models import LexicalIndex
 MAX_QUERIES = 6
 MAX_WORDS = 40  # Korean words of one search that are mapped
 MAX_KEPT_WORDS = 20_000
+EMBEDDED_SHARE = (
+    0.95  # of a collection's passages; the last few may be new, or refused by the endpoint
+)
 QUERY_CHARACTERS = 2_000  # of a query that is searched with; what comes after says nothing new
 
 # A question about what changed wants the release notes, which otherwise give way to other pages.
@@ -112,12 +115,20 @@ def _probes(index: LexicalIndex, queries: Sequence[str]) -> list[fusion.Probe]:
     if vectors and (translated := [text for text in glosses.values() if text]):
         named |= dict(zip(translated, _vectors(translated), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
+    if not _has_been_embedded(index):
+        return [fusion.Probe(lookup.weights(asked)) for asked in counts]
     probes = []
     for query, asked in zip(queries, counts, strict=True):
         weights = lookup.weights(asked)
         readings = [query, glosses[query]] if glosses.get(query) in named else [query]
         probes += [fusion.Probe(weights, named.get(reading)) for reading in readings]
     return probes
+
+
+def _has_been_embedded(index: LexicalIndex) -> bool:
+    """Whether the current model has been over the collection: half filled, what has a vector would push aside the rest."""
+    done = Embedding.objects.filter(collection=index.pk, model=embedding_model()).count()
+    return done >= EMBEDDED_SHARE * index.passages
 
 
 class _Mappings:
