@@ -126,7 +126,7 @@ def _probes(index: LexicalIndex, queries: Sequence[str]) -> list[fusion.Probe]:
 
 
 def _has_been_embedded(index: LexicalIndex) -> bool:
-    """Whether the current model has been over the collection: half filled, what has a vector would push aside the rest."""
+    """Whether the current model has been over it: half filled, what has a vector would push aside the rest."""
     done = Embedding.objects.filter(collection=index.pk, model=embedding_model()).count()
     return done >= EMBEDDED_SHARE * index.passages
 
