@@ -16,6 +16,9 @@ from openai import OpenAI
 from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
 
 LOCAL_MODEL = "mundap-1"  # what the local server offers
+# Korean and English meet in a part of the local model's vectors only: such a pair's cosine is at most this. Other
+# models have one space for all languages.
+LOCAL_CROSS_LANGUAGE_COSINE = 0.35**0.5
 QUESTION_SECONDS = 5.0  # a search goes on without vectors rather than wait longer
 PASSAGES_SECONDS = 120.0
 
@@ -30,6 +33,11 @@ def has_embeddings() -> bool:
 def embedding_model() -> str:
     """Return the name of the model whose vectors are searched and filled in."""
     return settings.EMBEDDING_MODEL or LOCAL_MODEL
+
+
+def cross_language_cosine() -> float:
+    """Return the highest cosine that the model gives to texts in two languages that mean the same."""
+    return 1.0 if settings.EMBEDDING_MODEL not in {"", LOCAL_MODEL} else LOCAL_CROSS_LANGUAGE_COSINE
 
 
 def embed(texts: Sequence[str], *, timeout_seconds: float = PASSAGES_SECONDS) -> list[Vector]:

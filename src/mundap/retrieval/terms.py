@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from mundap.retrieval import lexical
-from mundap.retrieval.embeddings import Vector, embedding_model
+from mundap.retrieval.embeddings import Vector, cross_language_cosine, embedding_model
 from mundap.retrieval.fusion import as_text
 from mundap.retrieval.korean import is_telling, variants_of
 from mundap.retrieval.models import LexicalIndex
@@ -30,6 +30,9 @@ CLEAR_SIMILARITY = 0.85  # of a meaning; below it a clear sound is believed inst
 MIN_LIKENESS = 0.6
 CLEAR_LIKENESS = 0.75
 MIN_SOUND = 3  # consonants; shorter ones are alike by chance
+FREQUENCY_GAIN = (
+    0.02  # a factor of e: of two words as near, the one that the collection uses more is meant
+)
 ONE_SYLLABLE_LOSS = 0.1  # one syllable has too many meanings
 MANY_PASSAGES = 500  # of so many, a word that stands in only one is no candidate
 _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
@@ -174,13 +177,19 @@ def _by_meaning(
                 index.pk,
                 embedding_model(),
                 1 if index.passages > MANY_PASSAGES else 0,
+                FREQUENCY_GAIN * cross_language_cosine(),
             ],
         )
         nearest = {
             variant: _Near(
-                fit - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0), similarity, text, surface
+                FREQUENCY_GAIN * math.log(frequency)
+                + cosine / cross_language_cosine()
+                - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0),
+                cosine / cross_language_cosine(),
+                text,
+                surface,
             )
-            for variant, text, surface, similarity, fit in cursor.fetchall()
+            for variant, text, surface, frequency, cosine in cursor.fetchall()
         }
     return {
         word: max(nearest[variant] for variant in some if variant in nearest)
@@ -189,20 +198,16 @@ def _by_meaning(
     }
 
 
-# Of two words as near, the one that the collection uses more is meant. OFFSET 0: each vector is read from its text
-# once, and not again for every term.
+# OFFSET 0: each vector is read from its text once, and not again for every term.
 _NEAREST_TERM = """
-SELECT asked.word, near.text, near.surface, near.similarity, near.fit
+SELECT asked.word, near.text, near.surface, near.frequency, near.cosine
 FROM (
     SELECT word, vector::halfvec({dimensions}) AS vector
     FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
 ) AS asked CROSS JOIN LATERAL (
-    SELECT text, surface, similarity, similarity + 0.02 * ln(frequency) AS fit FROM (
-        SELECT text, surface, frequency,
-            -(retrieval_term.vector::halfvec({dimensions}) <#> asked.vector) AS similarity
-        FROM retrieval_term
-        WHERE collection_id = %s AND model = %s AND vector_dims(retrieval_term.vector) = {dimensions}
-            AND frequency > %s
-    ) AS term ORDER BY fit DESC LIMIT 1
+    SELECT text, surface, frequency, -(term.vector::halfvec({dimensions}) <#> asked.vector) AS cosine
+    FROM retrieval_term AS term
+    WHERE collection_id = %s AND model = %s AND vector_dims(term.vector) = {dimensions} AND frequency > %s
+    ORDER BY -(term.vector::halfvec({dimensions}) <#> asked.vector) + %s * ln(frequency) DESC LIMIT 1
 ) AS near
 """
