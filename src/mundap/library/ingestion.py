@@ -393,12 +393,11 @@ def _replace_passages(document: Document, drafts: Sequence[PassageDraft]) -> Non
 
 def _readdress(collection: Collection, source: OpenedSource) -> None:
     """Correct the addresses of unchanged pages, where the published base has changed."""
-    moved = []
-    for document in collection.documents.only("pk", "path", "url"):
-        url = source.address(document.path)
-        if document.url != url:
-            document.url = url
-            moved.append(document)
+    moved = [
+        Document(pk=pk, url=source.address(path))
+        for pk, path, url in collection.documents.values_list("pk", "path", "url")
+        if url != source.address(path)
+    ]
     Document.objects.bulk_update(moved, ["url"], batch_size=BATCH)
 
 
