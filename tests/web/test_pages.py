@@ -267,6 +267,19 @@ def test_a_passage_shows_the_quoted_words_in_their_place(
     assert one(soup, ".earlier a")["href"] == f"/chats/{chat.pk}/#m-{answer.pk}"
 
 
+def test_all_that_an_answer_quotes_is_marked(
+    alice: User, alice_client: Client, make_chat: MakeChat, passage: Passage
+) -> None:
+    quotations = (
+        "> - Set `BACKEND` to the Redis class. [1]\n\n"
+        + '```python\nCACHES = {"default": 1}\n```\n\n[1]'
+    )
+    _chat, answer = make_chat(alice, answer=f"The documents say:\n\n{quotations}")
+    soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
+    assert "Set BACKEND to the Redis class." in "".join(m.get_text() for m in soup.select("p mark"))
+    assert one(soup, "pre mark").get_text() == 'CACHES = {"default": 1}'
+
+
 def test_a_passage_without_a_citation_is_shown_plain(
     alice_client: Client, passage: Passage
 ) -> None:

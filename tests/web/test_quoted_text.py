@@ -23,16 +23,16 @@ CACHES = {
 
 
 def quoted(text: str, words: str) -> str:
-    blocks = shown_blocks(text, find_quote(text, words))
+    blocks = shown_blocks(text, [find_quote(text, words) or (0, 0)])
     return "".join(p.text for block in blocks for p in block.pieces if p.is_quoted)
 
 
 def test_blocks_are_told_apart() -> None:
-    assert [block.kind for block in shown_blocks(TEXT, None)] == ["heading", "text", "code", "text"]
+    assert [block.kind for block in shown_blocks(TEXT, [])] == ["heading", "text", "code", "text"]
 
 
 def test_without_a_quote_nothing_is_marked() -> None:
-    assert not any(block.is_quoted for block in shown_blocks(TEXT, None))
+    assert not any(block.is_quoted for block in shown_blocks(TEXT, []))
 
 
 def test_exactly_the_quoted_words_are_marked() -> None:
@@ -55,7 +55,7 @@ def test_a_quote_with_its_fences_marks_the_code() -> None:
 
 
 def test_nothing_of_the_text_is_lost() -> None:
-    shown = "".join(p.text for block in shown_blocks(TEXT, (5, 60)) for p in block.pieces)
+    shown = "".join(p.text for block in shown_blocks(TEXT, [(5, 60)]) for p in block.pieces)
     kept = TEXT.replace("## ", "").replace("```python\n", "").replace("```", "").replace("`", "")
     assert shown.split() == kept.split()
 
@@ -66,9 +66,9 @@ def test_a_quote_that_is_not_there(quote: str) -> None:
 
 
 def test_an_unclosed_fence_is_code_to_the_end() -> None:
-    assert [block.kind for block in shown_blocks("a\n\n```\nb\n\nc", None)] == ["text", "code"]
+    assert [block.kind for block in shown_blocks("a\n\n```\nb\n\nc", [])] == ["text", "code"]
 
 
 def test_windows_line_ends_and_blank_text() -> None:
-    assert shown_blocks("", None) == []
-    assert [block.kind for block in shown_blocks("a\r\n\r\nb", None)] == ["text", "text"]
+    assert shown_blocks("", []) == []
+    assert [block.kind for block in shown_blocks("a\r\n\r\nb", [])] == ["text", "text"]

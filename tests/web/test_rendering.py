@@ -135,6 +135,11 @@ def test_code_in_an_unknown_language_is_shown() -> None:
     assert "&lt;x&gt;" in html
 
 
+def test_markers_below_code_are_set_apart() -> None:
+    html = render("```\nx\n```\n\n[1][2]\n\nText [1].", citation(1), citation(2))
+    assert html.count('<p class="markers">') == 1
+
+
 def test_a_wide_table_scrolls_in_its_own_box() -> None:
     html = render("| a | b |\n|---|:-:|\n| 1 | 2 |")
     assert '<div class="table"><table>' in html

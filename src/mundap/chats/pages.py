@@ -145,7 +145,9 @@ def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
     user = _user(request)
     cited_in = _find_message(user, request.GET.get("message", ""))
     citation = _find_citation(cited_in, passage_id, request.GET.get("n", ""))
-    context: dict[str, Any] = {"passage": shown_passage(user, passage_id, citation=citation)}
+    answer = cited_in.text if cited_in else ""
+    shown = shown_passage(user, passage_id, citation=citation, answer=answer)
+    context: dict[str, Any] = {"passage": shown}
     if "fragment" in request.GET:
         return render(request, "chats/_passage.html", context)
     if cited_in:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from mundap.accounts.models import User
-from mundap.chats.quoted_text import ShownBlock, find_quote, shown_blocks
+from mundap.answers.markup import MARKER, units
+from mundap.chats.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.chats.rendering import web_address
 from mundap.errors import NotFound
 from mundap.library.models import Passage
 from mundap.library.selectors import PassageInPlace, get_passage_for
+
+QUOTE_SIGN = re.compile(r"^> ?", re.MULTILINE)
+LIST_SIGN = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+QUOTATION_CHARACTERS = 16  # shorter words stand in many places
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,13 @@ class ShownPassage:
 
 
 def shown_passage(
-    user: User, passage_id: UUID, *, citation: Mapping[str, Any] | None = None
+    user: User,
+    passage_id: UUID,
+    *,
+    citation: Mapping[str, Any] | None = None,
+    answer: str = "",
 ) -> ShownPassage:
-    """Return the passage, with the citation's quotation marked. Raises NotFound.
+    """Return the passage with the citation's quotation marked, and whatever else the `answer` quotes. Raises NotFound.
 
     Documents change after an answer. The citation is the reader's own, so what was quoted is shown also when the
     passage is gone.
@@ -56,13 +66,16 @@ def shown_passage(
         if citation is None:
             raise
         return _only_quoted(citation)
-    return _in_place(found, citation)
+    return _in_place(found, citation, answer)
 
 
-def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> ShownPassage:
+def _in_place(
+    found: PassageInPlace, citation: Mapping[str, Any] | None, answer: str
+) -> ShownPassage:
     passage = found.passage
     document = passage.document
     quoted = _quoted_range(passage, citation) if citation else None
+    others = list(_quotations(answer, citation["number"])) if citation else []
     headings = passage.headings or [document.title or document.path]
     return ShownPassage(
         place=headings[-1],
@@ -70,23 +83,26 @@ def _in_place(found: PassageInPlace, citation: Mapping[str, Any] | None) -> Show
         collection=passage.collection.title,
         path=document.path,
         url=web_address(f"{document.url}#{passage.anchor}" if passage.anchor else document.url),
-        parts=_parts(found, quoted),
+        parts=_parts(found, quoted, others),
         quote=citation["quote"] if citation else "",
         is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
     )
 
 
-def _parts(found: PassageInPlace, quoted: tuple[int, int] | None) -> tuple[ShownPart, ...]:
+def _parts(
+    found: PassageInPlace, quoted: Range | None, others: Sequence[str]
+) -> tuple[ShownPart, ...]:
     """Return the passage between its neighbours. One that stands alone needs no heading: the page has it."""
     rows = [row for row in (found.before, found.passage, found.after) if row is not None]
     parts = []
     above = rows[0].headings if rows[0] is found.passage else None
     for row in rows:
         is_cited = row is found.passage
+        ranges = [find_quote(row.text, words) for words in others]
         parts.append(
             ShownPart(
-                shown_blocks(row.text, quoted if is_cited else None),
+                shown_blocks(row.text, [*filter(None, [*ranges, quoted if is_cited else None])]),
                 is_cited,
                 heading=row.headings[-1] if row.headings and row.headings != above else "",
             )
@@ -95,7 +111,20 @@ def _parts(found: PassageInPlace, quoted: tuple[int, int] | None) -> tuple[Shown
     return tuple(parts)
 
 
-def _quoted_range(passage: Passage, citation: Mapping[str, Any]) -> tuple[int, int] | None:
+def _quotations(answer: str, number: int) -> Iterator[str]:
+    """Yield what the answer may have taken word for word: statements with this marker, and code."""
+    for unit in units(QUOTE_SIGN.sub("", answer)):
+        if unit.kind == "code":
+            words = "\n".join(unit.text.splitlines()[1:-1])
+        elif f"[{number}]" in unit.text:
+            words = LIST_SIGN.sub("", MARKER.sub("", unit.text))
+        else:
+            continue
+        if len(words.strip()) >= QUOTATION_CHARACTERS:
+            yield words
+
+
+def _quoted_range(passage: Passage, citation: Mapping[str, Any]) -> Range | None:
     """Return where the quotation stands in the passage's text; by position only where nothing has changed."""
     start, end = citation.get("start", -1) - passage.start, citation.get("end", -1) - passage.start
     is_unchanged = citation.get("content_hash") == passage.content_hash

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 FENCE = re.compile(r"^\s*(?:```|~~~)")
 HEADING = re.compile(r"^(#{1,6}) +")
 CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+
+Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ShownBlock:
         return any(piece.is_quoted for piece in self.pieces)
 
 
-def find_quote(text: str, quote: str) -> tuple[int, int] | None:
+def find_quote(text: str, quote: str) -> Range | None:
     """Return where the quote stands in the text, whatever its white space and ellipses, or None."""
     parts = [re.escape(word) for word in re.sub(r"…|\.\.\.", " ", quote).split()]
     if not parts:
@@ -47,14 +49,13 @@ def find_quote(text: str, quote: str) -> tuple[int, int] | None:
     return match.span() if match else None
 
 
-def shown_blocks(text: str, quoted: tuple[int, int] | None) -> list[ShownBlock]:
-    """Return the text's blocks; `quoted` is the range of characters to mark."""
-    start, end = quoted or (0, 0)
+def shown_blocks(text: str, quoted: Sequence[Range]) -> list[ShownBlock]:
+    """Return the text's blocks; `quoted` are the ranges of characters to mark."""
     blocks = []
     for kind, first, last in _block_ranges(text):
         pieces = []
         for begin, stop, is_code in _code_ranges(text, first, last, kind=kind):
-            pieces += _cut(text, begin, stop, quoted=(start, end), is_code=is_code)
+            pieces += _cut(text, begin, stop, quoted=quoted, is_code=is_code)
         blocks.append(ShownBlock(kind, tuple(pieces)))
     return blocks
 
@@ -92,12 +93,11 @@ def _code_ranges(text: str, first: int, last: int, *, kind: str) -> Iterator[tup
 
 
 def _cut(
-    text: str, begin: int, stop: int, *, quoted: tuple[int, int], is_code: bool
+    text: str, begin: int, stop: int, *, quoted: Sequence[Range], is_code: bool
 ) -> list[Piece]:
     """Return the range as pieces that are wholly quoted or not at all."""
-    edges = sorted({begin, stop, *(edge for edge in quoted if begin < edge < stop)})
+    inner = {edge for each in quoted for edge in each if begin < edge < stop}
     return [
-        Piece(text[a:b], quoted[0] <= a and b <= quoted[1] and quoted[0] < quoted[1], is_code)
-        for a, b in itertools.pairwise(edges)
-        if a < b
+        Piece(text[a:b], any(start <= a and b <= end for start, end in quoted), is_code)
+        for a, b in itertools.pairwise(sorted({begin, stop, *inner}))
     ]

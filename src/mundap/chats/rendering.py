@@ -5,6 +5,7 @@ Two guards stand one behind the other: the parser never passes HTML through, and
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -40,6 +41,7 @@ ATTRIBUTES = {
     "code": {"class"},
     "div": {"class"},
     "ol": {"start"},
+    "p": {"class"},
     "pre": {"tabindex", "data-language"},
     "span": {"class"},
 }
@@ -112,7 +114,7 @@ def _highlight(code: str, language: str, _attributes: str) -> str:
 def _mark_citations(state: StateCore) -> None:
     """Split the text around each marker that stands for a citation."""
     known = state.env.get("citations", {})
-    for block in state.tokens:
+    for opening, block in itertools.pairwise(state.tokens):
         if block.type != "inline" or not block.children:
             continue
         children: list[Token] = []
@@ -124,6 +126,8 @@ def _mark_citations(state: StateCore) -> None:
             else:
                 children.append(token)
         block.children = children
+        if all(token.type == "citation" or not token.content.strip() for token in children):
+            opening.attrSet("class", "markers")  # they stand below a code block or a table
 
 
 def _split(token: Token, known: Mapping[int, Any]) -> list[Token]:
