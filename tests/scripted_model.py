@@ -42,6 +42,7 @@ class Reply:
     is_rubbish: bool = False
     hold_after: int | None = None
     cut_after: int | None = None
+    then_raw: str | None = None
 
 
 def embed(text: str) -> list[float]:
@@ -102,11 +103,18 @@ class ScriptedModel:
         self._replies.clear()
 
     def say(
-        self, text: str, *, hold_after: int | None = None, cut_after: int | None = None
+        self,
+        text: str,
+        *,
+        hold_after: int | None = None,
+        cut_after: int | None = None,
+        then_raw: str | None = None,
     ) -> None:
-        """Add an answer; its tokens are words with the white space before them."""
+        """Add an answer; its tokens are words with the white space before them. `then_raw` takes its end's place."""
         tokens = re.findall(r"\s*\S+\s*$|\s*\S+", text)
-        self._replies.append(Reply(tokens=tokens, hold_after=hold_after, cut_after=cut_after))
+        self._replies.append(
+            Reply(tokens=tokens, hold_after=hold_after, cut_after=cut_after, then_raw=then_raw)
+        )
 
     def fail(self, status: int, message: str = "scripted failure") -> None:
         """Add an error."""
@@ -181,6 +189,9 @@ class ScriptedModel:
                 raise ConnectionAbortedError("scripted cut")
             yield event({"content": token})
         await self._hold(reply, len(reply.tokens))
+        if reply.then_raw is not None:
+            yield reply.then_raw
+            return
         yield event({}, "stop")
         yield (
             "data: "

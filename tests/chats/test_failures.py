@@ -134,3 +134,24 @@ def test_a_defect_of_ours_ends_the_turn_too(
     assert "secret" not in reply.text
     assert reply.json()["status"] == "failed"
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'data: {"error": {"message": "overloaded"}}',
+        "data: [1]",
+        "data: {",
+        'data: {"choices": [7]}',
+        'data: {"choices": [], "usage": {}}\n\ndata: {"usage": 7}',
+        ": nothing at all",
+    ],
+)
+def test_rubbish_in_mid_stream(alice_api: Api, model: ScriptedModel, lines: str) -> None:
+    model.say("redis cache backend")
+    model.say("Use the Redis", then_raw=f"{lines}\n\n")
+    reply = alice_api.ask(QUESTION)
+    assert reply.status_code == 502
+    assert reply.json()["error"]["code"] == "model_error"
+    assert "overloaded" not in reply.text
+    assert reply.json()["message"]["text"] == "Use the Redis"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 from weakref import WeakKeyDictionary
 
 import httpx2
@@ -90,7 +91,7 @@ def _endpoint_errors() -> Iterator[None]:
         ) from exc
     except httpx2.HTTPError as exc:
         raise ModelError(_("The language model stopped in the middle. Try again.")) from exc
-    except (openai.OpenAIError, ValueError, AttributeError, TypeError) as exc:
+    except (openai.OpenAIError, ValueError, AttributeError, KeyError, TypeError) as exc:
         # The SDK trusts the endpoint's shape: rubbish comes out as any of these.
         raise ModelError(
             _("The language model sent something that cannot be understood. Try again.")
@@ -107,23 +108,36 @@ async def stream_chat(
     """
     is_finished = False
     with _endpoint_errors():
-        stream = await _client().chat.completions.create(
+        # The SDK sends the request; its lines are read here, because building its models for each token costs
+        # three times what the rest of a token does.
+        request = _client().chat.completions.with_streaming_response.create(
             model=settings.CHAT_MODEL,
             messages=_as_parameters(messages),
             stream=True,
             stream_options={"include_usage": True},
             max_tokens=omit if max_tokens is None else max_tokens,
         )
-        async with stream:
-            async for chunk in stream:
-                if chunk.usage:
-                    yield Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-                for choice in chunk.choices:
-                    is_finished = is_finished or choice.finish_reason is not None
-                    if choice.delta.content:
-                        yield choice.delta.content
+        async with request as response:
+            async for line in response.iter_lines():
+                chunk = _chunk(line)
+                if usage := chunk.get("usage"):
+                    yield Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+                for choice in chunk.get("choices") or ():
+                    is_finished = is_finished or choice.get("finish_reason") is not None
+                    if text := (choice.get("delta") or {}).get("content"):
+                        yield str(text)
     if not is_finished:
         raise ModelError(_("The language model stopped in the middle. Try again."))
+
+
+def _chunk(line: str) -> dict[str, Any]:
+    """Return the chunk in a line of the stream; an empty one where there is none. Raises ModelError."""
+    if not line.startswith("data:") or line[5:].strip() == "[DONE]":
+        return {}
+    chunk: dict[str, Any] = json.loads(line[5:])
+    if chunk.get("error"):
+        raise ModelError(_("The language model stopped in the middle. Try again."))
+    return chunk
 
 
 async def complete(
