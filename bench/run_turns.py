@@ -2,7 +2,7 @@
 
 Real PostgreSQL, Valkey and uvicorn in a home folder of this run; a model of zero latency with 100 tokens; follow-up
 questions in existing chats, search over 6,000 passages included. The server has one core, the load and the model the
-other. Prints JSON: `python bench/run_turns.py [--at-once 1 16 64] [--rounds 6]`.
+other; the model is not asked to word the search. Prints JSON: `python bench/run_turns.py [--at-once 1 16 64] [--rounds 6]`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ def _environment(home: Path, parts: supervisor.Endpoints, model: str) -> dict[st
         "MUNDAP_EMBEDDING_BASE_URL": model,
         "MUNDAP_EMBEDDING_API_KEY": "none",
         "MUNDAP_EMBEDDING_MODEL": "zero",
+        "MUNDAP_QUERY_VARIANTS": "0",
         "MUNDAP_TURNS_PER_USER": "1000",
         "MUNDAP_TURNS_PER_PROCESS": "1000",
         "MUNDAP_THROTTLE_USER": "1000000/min",

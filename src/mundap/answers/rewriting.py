@@ -6,6 +6,8 @@ import logging
 import re
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from mundap.answers.events import HistoryMessage
 from mundap.errors import ModelError
 from mundap.library.models import Collection
@@ -30,7 +32,7 @@ async def queries_for(
     """
     said = [message.text for message in history if message.role == "user"]
     typed = with_history(question, said)
-    if not client.has_model():
+    if not (client.has_model() and settings.QUERY_VARIANTS):
         return tuple(typed)
     try:
         variants = await _from_model(question, collection=collection, history=history)

@@ -75,6 +75,7 @@ CHAT_BASE_URL = env.url("OPENAI_BASE_URL", schemes=("http", "https"))
 CHAT_API_KEY = env.text("OPENAI_API_KEY")
 CHAT_MODEL = env.text("MUNDAP_CHAT_MODEL")
 CHAT_CONTEXT_TOKENS = env.integer("MUNDAP_CHAT_CONTEXT_TOKENS", 8000, minimum=1000)
+QUERY_VARIANTS = env.flag("MUNDAP_QUERY_VARIANTS", default=True)
 
 # --- limits
 QUESTION_MAX_BYTES = 16 * 1024
