@@ -6,8 +6,14 @@ import os
 import re
 import socket
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -217,6 +223,29 @@ class TestArchives:
         assert "cannot be unpacked" in refusal(f"dir:{file}")
 
 
+@contextmanager
+def serving(folder: Path, *, break_after: int | None = None) -> Iterator[str]:
+    """Serve a package index; archives end after so many bytes, without a word."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
+            is_archive = self.path.endswith(".gz")
+            outputfile.write(source.read(break_after if is_archive else None))
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @pytest.mark.usefixtures("pip_settings")
 class TestPackages:
     @pytest.fixture
@@ -271,6 +300,17 @@ class TestPackages:
             message = refusal("pypi:teapot==2.1#docs")
         assert "could not be reached" in message
         assert "Check the network" in message
+
+    def test_a_download_that_breaks_in_the_middle(self, index, monkeypatch):
+        with serving(index, break_after=200) as address:
+            monkeypatch.setenv("PIP_INDEX_URL", address)
+            message = refusal("pypi:teapot==2.1#docs")
+        assert "could not be downloaded" in message
+
+    def test_an_index_over_http(self, index, monkeypatch):
+        with serving(index) as address:
+            monkeypatch.setenv("PIP_INDEX_URL", address)
+            assert paths("pypi:teapot==2.1#docs") == ["a.rst"]
 
     def test_names_that_are_none(self):
         assert "does not name a package" in refusal("pypi:???")

@@ -107,21 +107,29 @@ def _default_index() -> str:
 
 def _pip_config() -> dict[str, str]:
     """Return pip's settings by option, as `pip download` would have them."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
     sections: dict[str, dict[str, str]] = {"global": {}, "download": {}, ":env:": {}}
-    for line in done.stdout.splitlines():
+    listed = _listed_by_pip()
+    for line in listed.splitlines():
         name, separator, value = line.partition("=")
         section, _, option = name.strip().rpartition(".")
         if separator and section in sections:
             sections[section][option] = _literal(value)
-    if done.returncode:  # an environment without pip has its variables still
+    if not listed:  # an environment without pip has its variables still
         for option in _OPTIONS:
             if value := env.text("PIP_" + option.upper().replace("-", "_")):
                 sections[":env:"][option] = value
     return sections["global"] | sections["download"] | sections[":env:"]
+
+
+def _listed_by_pip() -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _literal(text: str) -> str:
