@@ -1,8 +1,8 @@
 """What a turn costs: CPU of the server process, and the time from POST to the first token.
 
-Real PostgreSQL, Valkey and uvicorn in a home folder of this run; a model of zero latency with 100 tokens; follow-up
-questions in existing chats, search over 6,000 passages included. The server has one core, the load and the model the
-other; the model is not asked to word the search. Prints JSON: `python bench/run_turns.py [--at-once 1 16 64] [--rounds 6]`.
+Real PostgreSQL, Valkey and uvicorn in a home folder of this run; a model of zero latency with 100 tokens, which is not
+asked to word the search; follow-up questions in existing chats, search over 6,000 passages included. The server has one
+core, the load and the model the other. Prints JSON: `python bench/run_turns.py [--at-once 1 16 64] [--rounds 6]`.
 """
 
 from __future__ import annotations
