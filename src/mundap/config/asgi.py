@@ -10,7 +10,9 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mundap.config.settings")
 
 # WhiteNoise hands static files over as sync iterators, which Django takes in whole: they are small.
-warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
 
 _django = get_asgi_application()  # before anything else of ours: it sets Django up
 
