@@ -77,7 +77,7 @@ def test_bad_questions_are_refused(run: Run, handbook: Path, question: str, mess
 def test_an_unknown_collection_names_those_there_are(run: Run, handbook: Path) -> None:
     done = run("ask", "What?", "--collection", "nothing")
     assert done.returncode == 1
-    assert "there are: handbook" in done.stderr
+    assert "handbook" in done.stderr
 
 
 def test_a_model_that_cannot_be_reached_is_named(run: Run, handbook: Path) -> None:

@@ -274,7 +274,7 @@ def test_model_endpoints_with_and_without_the_right_key(endpoint: str, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("given", "says"),
     [
         ({"MUNDAP_CHAT_MODEL": "x"}, "OPENAI_BASE_URL is not"),
         ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "MUNDAP_CHAT_MODEL is not"),
@@ -285,8 +285,8 @@ def test_model_endpoints_with_and_without_the_right_key(endpoint: str, monkeypat
         ({"MUNDAP_HOME": "~no-such-user-here/x"}, "cannot be used"),
     ],
 )
-def test_settings_that_do_not_fit(settings: dict[str, str], says: str, monkeypatch) -> None:
-    for name, value in settings.items():
+def test_settings_that_do_not_fit(given: dict[str, str], says: str, monkeypatch) -> None:
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     report, status = doctor()
     assert status == 1
