@@ -17,8 +17,9 @@ from mundap.errors import InvalidInput, SourceError
 
 if TYPE_CHECKING:
     from mundap.accounts.models import User
-    from mundap.library.ingestion import Ingested, ShelfMark
+    from mundap.library.ingestion import Ingested
     from mundap.library.models import Collection
+    from mundap.library.shelving import ShelfMark
 
 
 @click.command("ingest")
@@ -66,7 +67,7 @@ def _mark(options: dict[str, Any]) -> ShelfMark:
     from django.core.exceptions import ValidationError
     from django.core.validators import URLValidator, validate_slug
 
-    from mundap.library.ingestion import ShelfMark
+    from mundap.library.shelving import ShelfMark
 
     checks = {"slug": validate_slug, "base_url": URLValidator(schemes=["http", "https"])}
     for name, check in checks.items():

@@ -14,24 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.db.models import Max, QuerySet
+from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from mundap.accounts.models import User
-from mundap.errors import (
-    Conflict,
-    IngestionRunning,
-    ServiceUnavailable,
-    SourceError,
-)
+from mundap.errors import IngestionRunning, ServiceUnavailable, SourceError
 from mundap.library.chunking import PassageDraft
-from mundap.library.models import OFFICIAL_DOCS, Collection, Document, Passage
+from mundap.library.models import Collection, Document, Passage
 from mundap.library.reading import HashedPage, ReadPage, SourceReader
+from mundap.library.shelving import ShelfMark, find_or_make, relabel
 from mundap.library.sources import OpenedSource, open_source
 
 Progress = Callable[[int, int, str], None]
@@ -41,20 +35,6 @@ COUNT_SECONDS = 1.0  # how often the collection's own counter is written
 BATCH = 1_000
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ShelfMark:
-    """How a collection is to be kept; what is None is taken from the source, or stays as it is."""
-
-    slug: str | None = None
-    category: str | None = None
-    title_no: int | None = None
-    title: str | None = None
-    language: str | None = None
-    visibility: str | None = None
-    base_url: str | None = None
-    owner: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +58,9 @@ def ingest_source(
     Raises SourceError (nothing is made then), Conflict, IngestionRunning and ServiceUnavailable.
     """
     with _as_unavailable(), open_source(name, base_url=mark.base_url or "") as source:
-        collection = _shelved(mark, source)
+        collection = find_or_make(mark, source)
         with _alone(collection), _failure_noted(collection):
-            _relabel(collection, mark, source)
+            relabel(collection, mark, source)
             return collection, _brought_up_to_date(collection, source, progress)
 
 
@@ -95,82 +75,7 @@ def ingest(collection: Collection, *, progress: Progress | None = None) -> Inges
         return _brought_up_to_date(collection, source, progress)
 
 
-def is_being_ingested(collection: Collection) -> bool:
-    """Return whether a living process works on it now; one that died holds no lock."""
-    try:
-        with _alone(collection):
-            return False
-    except IngestionRunning:
-        return True
-
-
 # --- the collection
-
-
-def _shelved(mark: ShelfMark, source: OpenedSource) -> Collection:
-    """Return the collection of this short name, made if it is not there."""
-    slug = mark.slug or source.about.slug
-    collection = Collection.objects.filter(slug=slug).first()
-    if collection is not None:
-        return collection
-    defaults = {
-        "title": source.about.title,
-        "language": source.about.language or "en",
-        "visibility": Collection.Visibility.EVERYONE,
-        "category": OFFICIAL_DOCS,
-    }
-    fields = defaults | _label(mark, source)
-    return _made(Collection(slug=slug, **fields), is_numbered=mark.title_no is not None)
-
-
-def _label(mark: ShelfMark, source: OpenedSource) -> dict[str, Any]:
-    """Return the fields that this run decides."""
-    names = ("title", "language", "visibility", "category", "title_no", "owner")
-    given = {name: getattr(mark, name) for name in names if getattr(mark, name) is not None}
-    about = source.about
-    return given | {
-        "source": source.name,
-        "version": about.version,
-        "home_page": about.home_page,
-        "licence": about.licence,
-        "base_url": about.base_url,
-    }
-
-
-def _relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> None:
-    for field, value in _label(mark, source).items():
-        setattr(collection, field, value)
-    with _number_taken(collection):
-        collection.save()
-
-
-def _made(collection: Collection, *, is_numbered: bool) -> Collection:
-    """Save a new collection, under the next free number of its category unless it has one."""
-    if is_numbered:
-        with _number_taken(collection):
-            collection.save(force_insert=True)
-        return collection
-    same = Collection.objects.filter(category=collection.category)
-    for _attempt in range(5):  # two may take the same next number at once
-        collection.title_no = (same.aggregate(last=Max("title_no"))["last"] or 0) + 1
-        with suppress(IntegrityError), transaction.atomic():
-            collection.save(force_insert=True)
-            return collection
-        if Collection.objects.filter(slug=collection.slug).exists():
-            break
-    raise Conflict(f"The collection {collection.slug!r} is being made by another process.")
-
-
-@contextmanager
-def _number_taken(collection: Collection) -> Iterator[None]:
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError as exc:
-        raise Conflict(
-            f"Number {collection.title_no} of {collection.category} is another collection's. "
-            "Choose another with --title-no."
-        ) from exc
 
 
 @contextmanager

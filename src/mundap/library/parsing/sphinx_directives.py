@@ -1,106 +1,36 @@
-"""Sphinx's directives for docutils: enough of each that its text is kept and its anchor is the published one.
+"""Sphinx's directives for docutils: enough of each that its text is kept. `register` makes all of them known.
 
-Sphinx itself would run the source's conf.py and takes minutes. The rules for anchors follow
-https://www.sphinx-doc.org/en/master/ (domains python, std, c, javascript) and Django's docs/_ext.
+Sphinx itself would run the source's conf.py and takes minutes.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
 from mundap.library.parsing.page import PageContext
+from mundap.library.parsing.sphinx_objects import (
+    CObject,
+    CrossReferenceTarget,
+    CurrentModule,
+    Described,
+    Glossary,
+    Module,
+    NamedObject,
+    Option,
+    Program,
+    PythonObject,
+)
+from mundap.library.parsing.sphinx_reading import SphinxDirective, version_note
 
 MAX_INCLUDES = 50
 MAX_INCLUDED_BYTES = 2_000_000
-
-
-class definition(nodes.General, nodes.Element):  # noqa: N801
-    """Something that is documented: `name`, `signatures`, `ids` (where published), children."""
-
-
-class version_note(nodes.General, nodes.Element):  # noqa: N801
-    """Since when something holds; `label` is its beginning."""
-
-
-class _AnyOptions(dict[str, Callable[[str], Any]]):
-    """An option_spec that takes every option as text: themes and extensions add their own."""
-
-    def __missing__(self, name: str) -> Callable[[str], Any]:
-        return directives.unchanged
-
-
-ANY_OPTIONS = _AnyOptions({"class": directives.unchanged})
-
-
-@dataclass(slots=True)
-class ReadingState:
-    """What Sphinx's directives remember within one page; it hangs on the document's settings."""
-
-    context: PageContext
-    module: str = ""
-    class_name: str = ""
-    classes: list[str] = field(default_factory=list)
-    program: str = ""
-    language: str = ""
-    serials: Counter[str] = field(default_factory=Counter)
-    includes: int = 0
-
-
-_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9._]+")
-_NOT_AT_ENDS = re.compile(r"^[-0-9._]+|-+$")
-
-
-def sphinx_id(document: nodes.document, state: ReadingState, *, prefix: str, term: str) -> str:
-    """Return the id that Sphinx (3 and later) gives to a term, unique in the document."""
-    text = f"{prefix}-{term}" if prefix else term
-    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    found = _NOT_AT_ENDS.sub("", _NOT_IN_IDS.sub("-", " ".join(text.split())))
-    is_usable = bool(found) and found != prefix
-    while not is_usable or found in document.ids:
-        found = f"{prefix or 'id'}{'-' if prefix else ''}{state.serials[prefix]}"
-        state.serials[prefix] += 1
-        is_usable = True
-    return found
-
-
-class SphinxDirective(Directive):
-    """A directive that knows the page's reading state."""
-
-    has_content = True
-    optional_arguments = 1
-    final_argument_whitespace = True
-    option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = ANY_OPTIONS
-
-    @property
-    def reading(self) -> ReadingState:
-        """Return what has been met so far on this page."""
-        reading: ReadingState = self.state.document.settings.reading
-        return reading
-
-    @property
-    def objtype(self) -> str:
-        """Return the directive's name without its domain."""
-        return self.name.lower().rpartition(":")[2]
-
-    def parse_content(self, node: nodes.Element) -> None:
-        """Parse the content into the node; sections may stand in it, with title styles of its own."""
-        memo = self.state.memo
-        kept = memo.title_styles, memo.section_level
-        memo.title_styles, memo.section_level = [], 0
-        try:
-            self.state.nested_parse(self.content, self.content_offset, node, match_titles=True)
-        finally:
-            memo.title_styles, memo.section_level = kept
 
 
 class Skipped(SphinxDirective):
@@ -252,260 +182,6 @@ class SeeAlso(SphinxDirective):
             node += messages
         self.parse_content(node)
         return [node]
-
-
-class CurrentModule(SphinxDirective):
-    """`currentmodule`: the module that the definitions below belong to."""
-
-    required_arguments = 1
-    optional_arguments = 0
-
-    def run(self) -> list[nodes.Node]:
-        """Remember the module."""
-        name = self.arguments[0].strip()
-        self.reading.module = "" if name == "None" else name
-        return []
-
-
-class Module(CurrentModule):
-    """`module`: as `currentmodule`, with an anchor."""
-
-    def run(self) -> list[nodes.Node]:
-        """Remember the module and leave a target."""
-        super().run()
-        found: list[nodes.Node] = []
-        if not {"no-index", "noindex"} & self.options.keys():
-            name = self.reading.module
-            found.append(_target(self.state.document, self.reading, prefix="module", term=name))
-        node = nodes.container()
-        self.parse_content(node)
-        return [*found, node]
-
-
-def _target(
-    document: nodes.document, reading: ReadingState, *, prefix: str, term: str
-) -> nodes.target:
-    target = nodes.target("", "", ids=[sphinx_id(document, reading, prefix=prefix, term=term)])
-    document.note_explicit_target(target)
-    return target
-
-
-class CrossReferenceTarget(SphinxDirective):
-    """A target of a type that the project has made for itself, such as Django's `.. setting::`."""
-
-    has_content = False
-    required_arguments = 1
-    optional_arguments = 0
-    option_spec = None  # as Sphinx: `:noindex:` below it becomes part of the name
-
-    def run(self) -> list[nodes.Node]:
-        """Return the target; the section or definition after it is what it names."""
-        term = " ".join(self.arguments[0].split())
-        prefix = f"std-{self.objtype}"
-        return [_target(self.state.document, self.reading, prefix=prefix, term=term)]
-
-
-class Program(SphinxDirective):
-    """`program`: whose options are described."""
-
-    required_arguments = 1
-    optional_arguments = 0
-
-    def run(self) -> list[nodes.Node]:
-        """Remember the program."""
-        name = "-".join(self.arguments[0].split())
-        self.reading.program = "" if name == "None" else name
-        return []
-
-
-class Described(SphinxDirective):
-    """The description of an object; subclasses say how it is named and where it is published."""
-
-    required_arguments = 1
-    optional_arguments = 0
-    allows_nesting = False
-
-    def run(self) -> list[nodes.Node]:
-        """Return the definition with its content."""
-        node = definition(signatures=[], ids=[], name="")
-        is_published = not {"no-index", "noindex"} & self.options.keys()
-        lines = re.sub(r"\\\n", "", self.arguments[0]).split("\n")
-        names: list[str] = []
-        for signature in (" ".join(line.split()) for line in lines):
-            shown, name, anchors = self.describe(signature)
-            node["signatures"].append(shown)
-            if name in names:
-                continue
-            names.append(name)
-            for prefix, term in anchors if is_published else []:
-                found = sphinx_id(self.state.document, self.reading, prefix=prefix, term=term)
-                node["ids"].append(found)
-                self.state.document.ids.setdefault(found, node)
-        node["name"] = names[0]
-        self.before_content(names[-1])
-        self.parse_content(node)
-        self.after_content()
-        return [node]
-
-    def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
-        """Return the signature as shown, the object's name and its anchors as (prefix, term)."""
-        return signature.replace("\\", ""), signature, []
-
-    def before_content(self, name: str) -> None:
-        """Enter the object's own content."""
-
-    def after_content(self) -> None:
-        """Leave it."""
-
-
-# The pattern of Sphinx's Python domain.
-_PY_SIGNATURE = re.compile(
-    r"^([\w.]*\.)?(\w+)\s*(?:\[\s*(.*?)\s*\])?(?:\(\s*(.*)\s*\)(?:\s*->\s*(.*))?)?$"
-)
-_PY_CALLABLE = {
-    "function", "method", "classmethod", "staticmethod", "coroutinefunction", "coroutinemethod",
-    "awaitablefunction", "awaitablemethod", "abstractmethod",
-}  # fmt: skip
-_PY_SHOWN = {
-    "class": "class ", "exception": "exception ", "classmethod": "classmethod ",
-    "staticmethod": "static ", "decorator": "@", "decoratormethod": "@", "property": "property ",
-    "coroutinefunction": "async ", "coroutinemethod": "async ", "type": "type ",
-}  # fmt: skip
-
-
-class PythonObject(Described):
-    """The Python domain's objects: `class`, `method`, `attribute` …"""
-
-    def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
-        """Return the full name as Sphinx builds it from module, class and signature."""
-        signature = signature.replace("\\", "")
-        match = _PY_SIGNATURE.match(signature)
-        if match is None:
-            return signature, signature, []
-        prefix, name, arguments = match[1] or "", match[2], match[4]
-        around = self.reading.class_name
-        if (around and (prefix == around or prefix.startswith(f"{around}."))) or not around:
-            full = prefix + name
-        else:
-            full = f"{around}.{prefix}{name}"
-        rest = signature[match.end(2) :].strip()
-        if self.objtype in _PY_CALLABLE and arguments is None:
-            rest = f"(){rest}"
-        shown = f"{_PY_SHOWN.get(self.objtype, '')}{full}{rest}"
-        if annotation := self.options.get("annotation"):
-            shown = f"{shown} {annotation}"
-        module = self.options.get("module", self.reading.module)
-        self.prefix = prefix
-        is_called = self.objtype in _PY_CALLABLE
-        term = f"{module}.{full}" if module else full
-        return shown, f"{full}()" if is_called else full, [("", term)]
-
-    def before_content(self, name: str) -> None:
-        """Names inside a class belong to it."""
-        self.kept_module = self.reading.module
-        self.nests = self.objtype in {"class", "exception"}
-        inner = name if self.nests else getattr(self, "prefix", "").strip(".")
-        if inner:
-            self.reading.class_name = inner
-            if self.nests:
-                self.reading.classes.append(inner)
-        if "module" in self.options:
-            self.reading.module = self.options["module"]
-
-    def after_content(self) -> None:
-        """Return to the class around, as Sphinx does."""
-        classes = self.reading.classes
-        if self.nests and classes:
-            classes.pop()
-        self.reading.class_name = classes[-1] if classes else ""
-        if "module" in self.options:
-            self.reading.module = self.kept_module
-
-
-_OPTION = re.compile(r"((?:/|--|-|\+)?[^\s=]+)(=?\s*.*)")
-
-
-class Option(Described):
-    """`option` and Django's `django-admin-option`: a command's options, by program."""
-
-    def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
-        """Return one anchor for each spelling."""
-        anchors = []
-        for each in signature.split(", "):
-            match = _OPTION.match(each.strip())
-            if match is None:
-                continue
-            name, arguments = match[1], match[2]
-            if name.endswith("[") and arguments.endswith("]"):
-                name = name[:-1]
-            parts = ["cmdoption", *filter(None, [self.reading.program])]
-            if not name.startswith(("-", "/")):
-                parts.append("arg")
-            anchors.append(("-".join(parts), name))
-        return signature, signature.split(", ", maxsplit=1)[0], anchors
-
-
-class NamedObject(Described):
-    """`envvar`, `confval` and objects of the project's own types, such as `django-admin`."""
-
-    def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
-        """Return the object's type and name as anchor."""
-        name, shown = signature, signature
-        if self.objtype == "django-admin":
-            name, shown = signature.split(" ", maxsplit=1)[0], f"django-admin {signature}"
-            self.reading.program = name
-        return shown, name, [(self.objtype, name)]
-
-
-class CObject(Described):
-    """The C domain's objects: published as `c.name`."""
-
-    def describe(self, signature: str) -> tuple[str, str, list[tuple[str, str]]]:
-        """Return the declared name, the last word before any parameters."""
-        words = re.findall(r"[\w.]+", signature.split("(", maxsplit=1)[0])
-        name = words[-1] if words else signature
-        return signature, name, [("", f"c.{name}")]
-
-
-class Glossary(SphinxDirective):
-    """Terms, each with an anchor and its explanation."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return a definition for each entry."""
-        found: list[nodes.Node] = []
-        lines = list(self.content)
-        position = 0
-        while position < len(lines):
-            if not lines[position].strip() or lines[position].startswith(".. "):
-                position += 1
-                while position < len(lines) and lines[position][:1].isspace():
-                    position += 1
-                continue
-            first = position
-            while position < len(lines) and lines[position].strip() and lines[position][0] != " ":
-                position += 1
-            body = position
-            while position < len(lines) and (not lines[position] or lines[position][0] == " "):
-                position += 1
-            found.append(self._entry(lines[first:body], body, position))
-        return found
-
-    def _entry(self, terms: list[str], start: int, end: int) -> definition:
-        node = definition(signatures=[], ids=[], name="", is_term=True)
-        for line in terms:
-            children, _messages = self.state.inline_text(re.split(r" +: +", line)[0], self.lineno)
-            term = nodes.term("", "", *children).astext()
-            found = sphinx_id(self.state.document, self.reading, prefix="term", term=term)
-            node["ids"].append(found)
-            self.state.document.ids.setdefault(found, node)
-            node["name"] = node["name"] or term
-            node["signatures"].append(term)
-        content = self.content[start:end]
-        indents = [len(line) - len(line.lstrip()) for line in content if line.strip()]
-        if indents:
-            content.trim_left(min(indents))
-            self.state.nested_parse(content, self.content_offset + start, node)
-        return node
 
 
 class _Inserting(SphinxDirective):
