@@ -10,11 +10,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from mundap.cli.runtime import started
 from mundap.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mundap.library.models import Collection
 
 WORKER_CHECK_SECONDS = 2.0
 WORKER_STOP_SECONDS = 15.0
@@ -110,11 +114,8 @@ def _welcome(address: str, seconds: float) -> None:
     click.echo(f"\nMundap is ready at {address}   ({seconds:.1f} s)")
     if not settings.IS_PRODUCTION and (demo := make_demo_account()):
         click.echo(f"  Log in as {demo.email} with the password {demo.password}")
-    shelf = Collection.objects.order_by("category", "title_no")
-    for collection in shelf[:5]:
-        click.echo(
-            f"  On the shelf: {collection.title} {collection.version} ({collection.get_state_display()})"
-        )
+    for collection in Collection.objects.order_by("category", "title_no")[:5]:
+        click.echo(f"  On the shelf: {collection.title} {collection.version}{_state(collection)}")
     if settings.CHAT_MODEL and settings.CHAT_BASE_URL:
         click.echo(f"  Answers by {settings.CHAT_MODEL}")
     else:
@@ -122,6 +123,16 @@ def _welcome(address: str, seconds: float) -> None:
             "  Answers are quotations; set OPENAI_BASE_URL and MUNDAP_CHAT_MODEL for a language model's"
         )
     click.echo("  Stop with Ctrl-C\n")
+
+
+def _state(collection: Collection) -> str:
+    """Return what a person should know of a collection before asking it, if anything."""
+    match collection.state:
+        case "empty" | "ingesting" if collection.source:
+            return ", being read in the background"
+        case "failed":
+            return f", which could not be read: {collection.error}"
+    return ""
 
 
 def _serve(listener: socket.socket) -> None:
