@@ -151,6 +151,22 @@ def test_a_server_that_is_told_to_end_stores_what_there_is(
     assert alice_api.get(f"chats/{chat}/").json()["active_turn"] is None
 
 
+def test_a_server_that_is_told_to_end_tells_its_readers(
+    users: dict[str, User], alice_api: Api, model: ScriptedModel
+) -> None:
+    script(model, LONG, hold_after=5)
+    with another_process(model) as process:
+        there = api_of(users["alice"], process.url)
+        with there.http, there.asking(QUESTION) as stream:
+            stream.text_until("[1].")
+            process.popen.send_signal(signal.SIGTERM)
+            stream.to_end()
+        assert stream.kinds[-2:] == ["error", "finish"]
+        process.popen.wait(timeout=20)
+    answer = Message.objects.get(role="assistant")
+    assert (answer.state, answer.text) == ("interrupted", BEGINNING)
+
+
 def test_a_server_that_is_told_to_end_lets_answers_end(
     users: dict[str, User], alice_api: Api, model: ScriptedModel
 ) -> None:

@@ -1,12 +1,17 @@
 """The server's own start and stop, around an ASGI application: the turn runner opens and closes with them.
 
 Django answers no lifespan events, so this stands before it. When the server stops, running answers get a while to end;
-what is left is stored as interrupted, with its text.
+what is left is stored as interrupted, with its text. That while begins with the signal: the server itself says that it
+stops only when all its connections have ended, and those that read an answer end with it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -39,9 +44,32 @@ async def _live(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             get_runner().open()
+            _hear_of_signals()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await get_runner().close(grace_seconds=settings.SHUTDOWN_SECONDS)
             await client.close()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _hear_of_signals() -> None:
+    """Begin to close with the signal that stops the server; whoever handles it already still does."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop, runner = asyncio.get_running_loop(), get_runner()
+
+    def begin_closing() -> None:
+        runner.begin_closing(grace_seconds=settings.SHUTDOWN_SECONDS)
+
+    def chained(handler: Callable[[int, FrameType | None], Any]) -> Callable[..., None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(begin_closing)
+            handler(number, frame)
+
+        return handle
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, chained(handler))

@@ -67,7 +67,8 @@ class Runner:
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references
         self._answers: set[asyncio.Task[None]] = set()  # those of them that close() waits for
         self._keeper: asyncio.Task[None] | None = None
-        self._is_open = self._is_closing = False
+        self._closing: asyncio.Task[None] | None = None
+        self._is_open = False
 
     def open(self) -> None:
         """Start reaping, once."""
@@ -76,22 +77,22 @@ class Runner:
             self._spawn(_repeat(turns.reap, every_seconds=REAP_SECONDS))
             self._spawn(_repeat(services.purge_deleted, every_seconds=PURGE_SECONDS))
 
-    async def close(self, *, grace_seconds: float) -> None:
+    def begin_closing(self, *, grace_seconds: float) -> asyncio.Task[None]:
         """Take no new turns, let the running ones end, and store what is left after the grace as interrupted."""
-        self._is_closing = True
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=grace_seconds)
-        for live in self._live.values():
-            live.cut(State.INTERRUPTED, interruption())
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
+        if self._closing is None:
+            self._closing = self._spawn(self._end_answers(grace_seconds))
+        return self._closing
+
+    async def close(self, *, grace_seconds: float) -> None:
+        """Return when all turns have ended, at the latest soon after the grace, which counts from the first call."""
+        await self.begin_closing(grace_seconds=grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def start(self, user: User, ask: Ask) -> Begun:
         """Store the question and start its answer; the request may end now. Raises as `turns.begin`."""
-        if self._is_closing:
+        if self._closing is not None:
             raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
         self.open()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
@@ -122,6 +123,14 @@ class Runner:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _end_answers(self, grace_seconds: float) -> None:
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=grace_seconds)
+        for live in self._live.values():
+            live.cut(State.INTERRUPTED, interruption())
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
 
     async def _begin(self, user: User, ask: Ask, *, language: str | None) -> Begun:
         activate(language or settings.LANGUAGE_CODE)

@@ -54,7 +54,13 @@ def retitle(chat_id: UUID, *, title: str, instead_of: str) -> None:
 
 def rate_message(user: User, message_id: UUID, *, rating: str, comment: str) -> None:
     """Store what the user thinks of an answer; an empty rating takes it back. Raises NotFound, Conflict."""
-    message = _get_message(user, message_id)
+    with transaction.atomic():
+        # The chat first, as everybody who changes its messages does; its trigger locks it anyway.
+        _lock_chat(user, _get_message(user, message_id).chat_id)
+        _rate(Message.objects.get(pk=message_id), rating=rating, comment=comment)
+
+
+def _rate(message: Message, *, rating: str, comment: str) -> None:
     if message.role != Message.Role.ASSISTANT:
         raise Conflict(_("Only answers can be rated."))
     if message.state == State.RUNNING:
@@ -69,7 +75,7 @@ def select_version(user: User, message_id: UUID) -> UUID:
     """
     with transaction.atomic():
         chat_id = _get_message(user, message_id).chat_id
-        chat = _own_chats(user).select_for_update(no_key=True).get(pk=chat_id)
+        chat = _lock_chat(user, chat_id)
         running = Turn.objects.filter(chat=chat, status=State.RUNNING).first()
         if running:
             raise TurnInProgress(
@@ -103,6 +109,13 @@ def _make_current(message: Message) -> None:
 
 def _own_chats(user: User) -> Any:
     return Chat.objects.filter(owner=user, deleted_at=None)
+
+
+def _lock_chat(user: User, chat_id: UUID) -> Chat:
+    chat: Chat | None = _own_chats(user).select_for_update(no_key=True).filter(pk=chat_id).first()
+    if chat is None:
+        raise _no_chat()
+    return chat
 
 
 def _get_message(user: User, message_id: UUID) -> Message:
