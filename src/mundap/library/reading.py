@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -179,6 +182,16 @@ _worker: partial[ReadPage] | None = None
 def _start(reader: partial[ReadPage], titles: Mapping[str, str]) -> None:
     global _worker
     _worker = partial(reader, titles=titles)
+    # An interrupt is the parent's to handle; and when it is killed, nobody else would end this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _read_task(pages: Sequence[HashedPage]) -> list[ReadPage]:
