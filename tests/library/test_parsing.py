@@ -146,7 +146,8 @@ class TestHtml:
         found = anchors(page)
         assert found["The kettle API"] == "api", "a name given by hand is better than id1"
         assert found["teapot.Kettle"] == "teapot.Kettle"
-        assert found["boil()"] == "teapot.Kettle.boil"
+        assert found["Kettle.boil()"] == "teapot.Kettle.boil"
+        assert "`Kettle.boil()`" in page.text, "a method is shown with its class"
         assert found["samovar"] == "term-samovar"
         assert "```python\nkettle.boil()\n```" in page.text
         assert "Changed in version 2.1: Faster." in page.text

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from mundap.library.parsing.page import Block, Kind, Page, Section
 
-CHUNKER_VERSION = 1
+CHUNKER_VERSION = 2
 
 TARGET_CHARACTERS = 1200
 MAX_CHARACTERS = 2000
@@ -86,11 +86,14 @@ def _under_title(headings: tuple[str, ...], title: str) -> tuple[str, ...]:
 
 
 def _says_nothing(text: str, section: Section) -> bool:
-    """Is this a mere label ("Methods") between the definitions of a class, or before the title?"""
+    """Is this a mere label ("Methods", "It has these members:") between definitions, or before the title?"""
     if len(section.blocks) != 1 or section.blocks[0].kind != Kind.TEXT:
         return False
     label = text[section.blocks[0].start : section.blocks[0].end]
-    return len(label.split()) <= 3 and not label.endswith((".", "!", "?", "다", "요", "。"))
+    announces = label.endswith(":") and len(label) <= 100
+    return announces or (
+        len(label.split()) <= 3 and not label.endswith((".", "!", "?", "다", "요", "。"))
+    )
 
 
 def _kind(section: Section, group: Sequence[_Piece], *, is_first: bool) -> str:

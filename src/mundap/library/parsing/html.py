@@ -15,7 +15,7 @@ from lxml.html import HtmlElement
 from mundap.library.parsing.page import Kind, Page, PageContext, PageWriter, UnreadablePage
 from mundap.library.parsing.tables import Cell, spread, table_text
 
-VERSION = 1
+VERSION = 2
 SUFFIXES = (".html", ".htm", ".xhtml")
 
 # Where the content is, the surest mark first.
@@ -85,7 +85,7 @@ def _main(tree: HtmlElement) -> HtmlElement:
 
 def _title(tree: HtmlElement) -> str:
     """Return the title without the site's name after it."""
-    title = " ".join((tree.findtext(".//title") or "").split())
+    title = " ".join((tree.findtext(".//title") or "").replace("<no title>", "").split())
     return re.split(r"\s+[—–|»·]\s+|\s+-\s+", title)[0]
 
 
@@ -198,7 +198,7 @@ class _Walker:
     def _definition(
         self, terms: list[HtmlElement], body: HtmlElement | None, *, is_term: bool
     ) -> None:
-        signatures = [_heading_text(term) for term in terms]
+        signatures = [_signature(term) for term in terms]
         ids = [
             found for term in terms for found in (term.get("id"), *term.xpath(".//@id")) if found
         ]
@@ -288,6 +288,16 @@ def _direct(element: HtmlElement, tags: set[str]) -> Iterator[HtmlElement]:
             yield from _direct(child, tags)
 
 
+def _signature(term: HtmlElement) -> str:
+    """Return a signature on one line, a method's with its class."""
+    text = _heading_text(term)
+    name = "".join(term.xpath("string(.//*[contains(@class, 'descname')])")).strip()
+    full = _with_class(term, name) if name else name
+    return (
+        re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)", full, text, count=1) if full != name else text
+    )
+
+
 def _object_name(term: HtmlElement) -> str:
     """Return the name that a signature defines: `date.today()`."""
     names = term.xpath(
@@ -300,8 +310,19 @@ def _object_name(term: HtmlElement) -> str:
     name = "".join("".join(each.itertext()) for each in names).strip()
     parent = term.getparent()
     kinds = _classes(parent) if parent is not None else set()
+    name = _with_class(term, name)
     is_called = kinds & {"function", "method", "classmethod", "staticmethod"}
     return f"{name}()" if is_called and "(" in whole else name
+
+
+def _with_class(term: HtmlElement, name: str) -> str:
+    """Return a method's name with its class, which stands around it and not in front of it."""
+    around = [_classes(each) for each in term.iterancestors("dl")][1:]
+    is_member = any(kinds & {"class", "exception"} for kinds in around)
+    anchor = term.get("id") or ""
+    if not is_member or "." in name or not anchor.endswith(f".{name}"):
+        return name
+    return ".".join(anchor.split(".")[-2:])
 
 
 def _blocks(element: HtmlElement) -> str:
