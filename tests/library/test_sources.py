@@ -108,6 +108,11 @@ class TestFolders:
                 "https://docs.djangoproject.com/en/5.2/topics/",
             ]
             assert (source.about.slug, source.about.licence) == ("django", "BSD-3-Clause")
+        other = "https://docs.djangoproject.com/en/5.1"
+        with open_source(f"dir:{tmp_path}", base_url=other) as source:
+            assert source.address("topics/cache.txt") == f"{other}/topics/cache/"
+        with open_source(f"dir:{tmp_path}", base_url="https://mirror.example/") as source:
+            assert source.address("topics/cache.txt") == "https://mirror.example/topics/cache.html"
 
     def test_conf_is_never_run(self, tmp_path):
         write_pages(

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
+from urllib.parse import urlsplit
 
 from mundap.errors import SourceError
 from mundap.library import sources
@@ -117,7 +118,9 @@ def _description(name: str, fetched: Fetched, found: FoundPages, base_url: str) 
     title = known.title if known else found.project or fetched.project or fallback
     naming = found.naming
     base = base_url or (published_base(known, version) if known else "") or found.base_url
-    if known and base == published_base(known, version) and naming in {Naming.HTML, Naming.FOLDER}:
+    # At the known place pages are named as there, whichever version's address was given.
+    is_known_place = known is not None and urlsplit(base).netloc == urlsplit(known.base_url).netloc
+    if known and is_known_place and naming in {Naming.HTML, Naming.FOLDER}:
         naming = known.naming
     return Description(
         title=title[:200],
