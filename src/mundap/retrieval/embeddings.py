@@ -35,9 +35,14 @@ def embedding_model() -> str:
     return settings.EMBEDDING_MODEL or LOCAL_MODEL
 
 
+def is_local_model() -> bool:
+    """Whether the model is the local server's, whose scale of cosines is known."""
+    return embedding_model() == LOCAL_MODEL
+
+
 def cross_language_cosine() -> float:
     """Return the highest cosine that the model gives to texts in two languages that mean the same."""
-    return 1.0 if settings.EMBEDDING_MODEL not in {"", LOCAL_MODEL} else LOCAL_CROSS_LANGUAGE_COSINE
+    return LOCAL_CROSS_LANGUAGE_COSINE if is_local_model() else 1.0
 
 
 def embed(texts: Sequence[str], *, timeout_seconds: float = PASSAGES_SECONDS) -> list[Vector]:

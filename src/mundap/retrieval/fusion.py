@@ -95,7 +95,7 @@ _INDEX_FINDER = f"""
 _EMBEDDING_JOIN = """
     LEFT JOIN library_embedding AS embedding ON embedding.passage_id = passage.id
         AND embedding.model = %(model)s AND vector_dims(embedding.vector) = {dimensions}"""
-# A passage whose vector is still missing counts as average.
+# For a vector that is still missing BM25 stands in: counted as average, such a passage would be pushed aside by others.
 _STATEMENT = f"""
 WITH asked(number, sparse, dense) AS (VALUES {{rows}}),
 found AS (
@@ -108,11 +108,12 @@ scored AS (
 standard AS (
     SELECT id, number, lexical, dense,
         coalesce((lexical - avg(lexical) OVER query) / nullif(stddev_pop(lexical) OVER query, 0), 0) AS lexical_z,
-        coalesce((dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0), 0) AS dense_z
+        (dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0) AS dense_z
     FROM scored WINDOW query AS (PARTITION BY number)
 ),
 fused AS (
-    SELECT id, avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * dense_z) AS score,
+    SELECT id,
+        avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * coalesce(dense_z, lexical_z)) AS score,
         array_agg(coalesce(lexical, 0) ORDER BY number) AS lexical, array_agg(dense ORDER BY number) AS dense
     FROM standard GROUP BY id
 ),

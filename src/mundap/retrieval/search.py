@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from mundap.errors import ModelError
-from mundap.library.models import Collection, Embedding
+from mundap.library.models import Collection
 from mundap.retrieval import fusion, lexical, terms
 from mundap.retrieval.embeddings import (
     QUESTION_SECONDS,
@@ -24,17 +24,17 @@ from mundap.retrieval.embeddings import (
     embed,
     embedding_model,
     has_embeddings,
+    is_local_model,
 )
 from mundap.retrieval.indexing import EXACT_LIMIT
 from mundap.retrieval.korean import variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
+from mundap.retrieval.support import Evidence, support_of
 
 MAX_QUERIES = 6
 MAX_WORDS = 40  # Korean words of one search that are mapped
 MAX_KEPT_WORDS = 20_000
-EMBEDDED_SHARE = (
-    0.95  # of a collection's passages; the last few may be new, or refused by the endpoint
-)
+JUDGED = 5  # passages on which it is judged whether there is support
 QUERY_CHARACTERS = 2_000  # of a query that is searched with; what comes after says nothing new
 
 # A question about what changed wants the release notes, which otherwise give way to other pages.
@@ -74,7 +74,7 @@ class ScoredPassage:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The passages, best first; `support` says how well they fit the question, `is_supported` whether well enough."""
+    """The passages, best first, and how well they support an answer to the question: from 1 on well enough."""
 
     passages: tuple[ScoredPassage, ...]
     queries: tuple[str, ...]
@@ -93,15 +93,28 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
     texts = tuple(dict.fromkeys(cut))[:MAX_QUERIES]
     index = LexicalIndex.objects.filter(pk=collection.pk).first()
     passages: tuple[ScoredPassage, ...] = ()
+    support = 0.0
     if texts and index:
-        passages = _find(index, _probes(index, texts), limit=limit, question=texts[0])
-    support = 1.0 if passages else 0.0
+        asked = _understand(index, texts)
+        rows = _find(index, asked.probes, limit=max(limit, JUDGED), question=texts[0])
+        support = _support(asked, texts, rows)
+        passages = tuple(_passage(row) for row in rows[:limit])
     milliseconds = (time.perf_counter() - started) * 1000
-    return SearchResult(passages, texts, support, support > 0, milliseconds)
+    return SearchResult(passages, texts, support, support >= 1, milliseconds)
 
 
-def _probes(index: LexicalIndex, queries: Sequence[str]) -> list[fusion.Probe]:
-    """Return each query as the database takes it; a Korean one also word by word in the documents' language."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The queries as the database takes them: a probe or two for each, and how rare the terms of each are in all."""
+
+    probes: list[fusion.Probe]
+    owners: list[int]  # the number of each probe's query
+    rarity: list[float]  # of each query's terms
+    known: frozenset[str]
+
+
+def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
+    """Return the queries' probes; a Korean query is also read word by word in the documents' language."""
     words = list(dict.fromkeys(word for query in queries for word in words_of(query)))[:MAX_WORDS]
     known = _mappings.known(index, words)
     variants = [variant for word in words if word not in known for variant in variants_of(word)]
@@ -115,20 +128,40 @@ def _probes(index: LexicalIndex, queries: Sequence[str]) -> list[fusion.Probe]:
     if vectors and (translated := [text for text in glosses.values() if text]):
         named |= dict(zip(translated, _vectors(translated), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
-    if not _has_been_embedded(index):
-        return [fusion.Probe(lookup.weights(asked)) for asked in counts]
-    probes = []
-    for query, asked in zip(queries, counts, strict=True):
-        weights = lookup.weights(asked)
-        readings = [query, glosses[query]] if glosses.get(query) in named else [query]
-        probes += [fusion.Probe(weights, named.get(reading)) for reading in readings]
-    return probes
+    readings = [
+        (number, reading)
+        for number, query in enumerate(queries)
+        for reading in ([query, glosses[query]] if glosses.get(query) in named else [query])
+    ]
+    weights = [lookup.weights(asked) for asked in counts]
+    return _Asked(
+        probes=[fusion.Probe(weights[number], named.get(reading)) for number, reading in readings],
+        owners=[number for number, _ in readings],
+        rarity=[lookup.total(asked) for asked in counts],
+        known=lookup.known,
+    )
 
 
-def _has_been_embedded(index: LexicalIndex) -> bool:
-    """Whether the current model has been over it: half filled, what has a vector would push aside the rest."""
-    done = Embedding.objects.filter(collection=index.pk, model=embedding_model()).count()
-    return done >= EMBEDDED_SHARE * index.passages
+def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]]) -> float:
+    """Return how well the best passages support the best of the queries."""
+    *_, lexical_scores, dense_scores = zip(*rows[:JUDGED], strict=True) if rows else ((), ())
+    found = []
+    for number, query in enumerate(queries):
+        mine = [place for place, owner in enumerate(asked.owners) if owner == number]
+        cosines = [
+            scores[place] for scores in dense_scores for place in mine if scores[place] is not None
+        ]
+        found.append(
+            Evidence(
+                cosine=max(cosines, default=None) if is_local_model() else None,
+                lexical=max(
+                    (scores[place] for scores in lexical_scores for place in mine), default=0.0
+                ),
+                rarity=asked.rarity[number],
+                is_across_languages=bool(words_of(query)),
+            )
+        )
+    return support_of(found, question=queries[0], known=asked.known) if rows else 0.0
 
 
 class _Mappings:
@@ -175,7 +208,7 @@ def _vectors(texts: Sequence[str]) -> list[Vector]:
 
 def _find(
     index: LexicalIndex, probes: Sequence[fusion.Probe], *, limit: int, question: str
-) -> tuple[ScoredPassage, ...]:
+) -> list[Sequence[Any]]:
     is_exact = index.passages <= EXACT_LIMIT
     sql, parameters = fusion.statement(
         index.pk,
@@ -188,14 +221,14 @@ def _find(
     if is_exact:
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return tuple(_passage(row) for row in cursor.fetchall())
+            return list(cursor.fetchall())
     with transaction.atomic(), connection.cursor() as cursor:
         # The index covers all collections: go on until enough of this one's passages are met.
         cursor.execute(
             "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 100"
         )
         cursor.execute(sql, parameters)
-        return tuple(_passage(row) for row in cursor.fetchall())
+        return list(cursor.fetchall())
 
 
 def _passage(row: Sequence[Any]) -> ScoredPassage:

@@ -11,30 +11,32 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.db import connection
 
 from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import Vector, cross_language_cosine, embedding_model
 from mundap.retrieval.fusion import as_text
-from mundap.retrieval.korean import is_telling, variants_of
+from mundap.retrieval.korean import is_telling, stem_of, variants_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.transliteration import likeness, sound_of_hangul
 
 MEANING_WEIGHT = 0.7
 SOUND_WEIGHT = 0.5
 MIN_SIMILARITY = 0.5  # of a meaning; below it the nearest word is any word
-SURE_SIMILARITY = 0.75  # of a meaning; from here on the sound adds nothing
-CLEAR_SIMILARITY = 0.85  # of a meaning; below it a clear sound is believed instead
+SURE_SIMILARITY = (
+    0.7  # of a meaning; words that the model does not know come near to any word up to here
+)
 MIN_LIKENESS = 0.6
 CLEAR_LIKENESS = 0.75
+SAME_LIKENESS = 0.95
 MIN_SOUND = 3  # consonants; shorter ones are alike by chance
 FREQUENCY_GAIN = (
     0.02  # a factor of e: of two words as near, the one that the collection uses more is meant
 )
 ONE_SYLLABLE_LOSS = 0.1  # one syllable has too many meanings
-MANY_PASSAGES = 500  # of so many, a word that stands in only one is no candidate
+MANY_PASSAGES = 500  # from so many on, rare words are no candidates: for meaning and for sound
+RARE_MEANING, RARE_SOUND = 1, 4
 _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 
@@ -52,6 +54,14 @@ class Lookup:
             for text, count in counts.items()
             if text in self.known
         }
+
+    def total(self, counts: Mapping[str, float]) -> float:
+        """Return how rare the terms are all in all; Korean ones count only where the documents are Korean too."""
+        return sum(
+            count * self.rarity[text]
+            for text, count in counts.items()
+            if text in self.known or not _HANGUL_RUN.search(text)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,7 @@ def map_words(
 ) -> dict[str, tuple[Mapped, ...]]:
     """Return what each Korean word stands for; `vectors` has those of its variants, or is empty."""
     variants = {word: variants_of(word) for word in words if is_telling(word)}
-    sounds = _by_sound(index.pk, variants)
+    sounds = _by_sound(index, list(variants))
     meanings = _by_meaning(index, variants, vectors) if vectors else {}
     return {word: tuple(_choose(meanings.get(word), sounds.get(word))) for word in words}
 
@@ -125,40 +135,44 @@ def _choose(meaning: _Near | None, sound: _Near | None) -> list[Mapped]:
         by_meaning = [Mapped(meaning.text, meaning.surface, MEANING_WEIGHT * meaning.likeness)]
     if sound and sound.likeness >= MIN_LIKENESS:
         by_sound = [Mapped(sound.text, sound.surface, SOUND_WEIGHT * sound.likeness)]
-    similarity = meaning.likeness if meaning else 0.0
-    if by_sound and sound and sound.likeness >= CLEAR_LIKENESS and similarity < CLEAR_SIMILARITY:
-        return by_sound
-    return by_meaning + (by_sound if similarity < SURE_SIMILARITY else [])
+    if not sound or (meaning and meaning.likeness >= SURE_SIMILARITY):
+        return by_meaning + (by_sound if sound and sound.likeness >= SAME_LIKENESS else [])
+    return by_sound if sound.likeness >= CLEAR_LIKENESS else by_sound + by_meaning
 
 
-def _by_sound(collection: UUID, variants: Mapping[str, Sequence[str]]) -> dict[str, _Near]:
+def _by_sound(index: LexicalIndex, words: Sequence[str]) -> dict[str, _Near]:
+    stems = {word: stem_of(word) for word in words}
     sounds = {
-        variant: sound
-        for some in variants.values()
-        for variant in some
-        if len(sound := sound_of_hangul(variant)) >= MIN_SOUND
+        word: sound
+        for word, stem in stems.items()
+        if len(sound := sound_of_hangul(stem)) >= MIN_SOUND
     }
     if not sounds:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT sound, text, surface FROM retrieval_term"
-            " WHERE collection_id = %s AND sound = ANY(%s) AND frequency > 0",
-            [collection, list(set(sounds.values()))],
+            "SELECT sound, text, surface, frequency FROM retrieval_term"
+            " WHERE collection_id = %s AND sound = ANY(%s) AND frequency > %s",
+            [index.pk, list(set(sounds.values())), _rare(index, RARE_SOUND)],
         )
-        alike: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        for sound, text, surface in cursor.fetchall():
-            alike[sound].append((text, surface))
+        alike = defaultdict(list)
+        for sound, *term in cursor.fetchall():
+            alike[sound].append(term)
     found = {}
-    for word, some in variants.items():
+    for word, sound in sounds.items():
         near = [
-            _Near(value := likeness(variant, surface), value, text, surface)
-            for variant in some
-            for text, surface in alike.get(sounds.get(variant, ""), ())
+            _Near(value + FREQUENCY_GAIN * math.log(frequency), value, text, surface)
+            for text, surface, frequency in alike[sound]
+            if (value := likeness(stems[word], surface))
         ]
         if near:
             found[word] = max(near)
     return found
+
+
+def _rare(index: LexicalIndex, frequency: int) -> int:
+    """Return the frequency up to which a word is no candidate; in a small collection every word is one."""
+    return frequency if index.passages > MANY_PASSAGES else 0
 
 
 def _by_meaning(
@@ -176,7 +190,7 @@ def _by_meaning(
                 [as_text(vectors[variant]) for variant in asked],
                 index.pk,
                 embedding_model(),
-                1 if index.passages > MANY_PASSAGES else 0,
+                _rare(index, RARE_MEANING),
                 FREQUENCY_GAIN * cross_language_cosine(),
             ],
         )
