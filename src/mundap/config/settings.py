@@ -290,4 +290,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("MUNDAP_LOG_LEVEL", "WARNING")},
+    # A client's own mistakes (401, 404 …) are answered, not logged.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }
