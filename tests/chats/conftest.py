@@ -8,9 +8,10 @@ import pytest
 
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
+from mundap.chats import runner
 from mundap.library.models import Collection, Document, Passage
 from mundap.retrieval.indexing import index_lexical
-from tests.chats.server import Api, served
+from tests.chats.server import Api, served, wait_for
 from tests.scripted_model import ScriptedModel
 
 TEXTS = [
@@ -26,6 +27,13 @@ ANSWER = "Use the Redis backend to keep the cache in memory [1]."
 def _server() -> Iterator[str]:
     with served() as url:
         yield url
+
+
+@pytest.fixture
+def server(_server: str, transactional_db) -> Iterator[str]:
+    """The server's address; what a test has left running there ends before the next one begins."""
+    yield _server
+    wait_for(lambda: all(each.is_idle for each in list(runner._runners.values())))
 
 
 @pytest.fixture
@@ -70,22 +78,22 @@ def api_of(user: User, url: str) -> Api:
 
 
 @pytest.fixture
-def alice_api(shelf: Collection, users: dict[str, User], _server: str) -> Iterator[Api]:
-    api = api_of(users["alice"], _server)
+def alice_api(shelf: Collection, users: dict[str, User], server: str) -> Iterator[Api]:
+    api = api_of(users["alice"], server)
     with api.http:
         yield api
 
 
 @pytest.fixture
-def bob_api(shelf: Collection, users: dict[str, User], _server: str) -> Iterator[Api]:
-    api = api_of(users["bob"], _server)
+def bob_api(shelf: Collection, users: dict[str, User], server: str) -> Iterator[Api]:
+    api = api_of(users["bob"], server)
     with api.http:
         yield api
 
 
 @pytest.fixture
-def nobody(_server: str) -> Iterator[Api]:
-    api = Api(_server, "")
+def nobody(server: str) -> Iterator[Api]:
+    api = Api(server, "")
     with api.http:
         yield api
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from mundap.answers import answering
+from mundap.answers import answering, citations
+from mundap.answers.events import Citation
 from mundap.chats.models import Message, Turn
 from tests.chats.conftest import ANSWER, QUESTION, script
 from tests.chats.server import Api
@@ -116,10 +118,26 @@ def test_an_answer_that_does_not_end(alice_api: Api, model: ScriptedModel, setti
 
 
 def test_text_that_cannot_be_stored_is_left_out(alice_api: Api, model: ScriptedModel) -> None:
-    script(model, "Use\0 the \ud800Redis backend [1].")
+    model.say("redis\0 cache \ud800 backend")
+    model.say("Use\0 the \ud800Redis backend [1].")
     reply = alice_api.ask(QUESTION)
     assert reply.status_code == 200
     assert reply.json()["message"]["text"] == "Use the ?Redis backend [1]."
+
+
+def test_an_end_that_cannot_be_stored_whole_is_stored_as_far_as_it_can(
+    alice_api: Api, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unstorable(*_arguments: object) -> object:
+        return ANSWER, (Citation(1, uuid4(), "\0", "", (), "", "", None, 0, 0, ""),)
+
+    monkeypatch.setattr(citations, "check", unstorable)
+    script(model, ANSWER)
+    with alice_api.asking(QUESTION) as stream:
+        stream.to_end()
+    assert stream.kinds[-2:] == ["error", "finish"]
+    answer = Message.objects.get(role="assistant")
+    assert (answer.state, answer.text) == ("failed", ANSWER)
 
 
 def test_a_defect_of_ours_ends_the_turn_too(

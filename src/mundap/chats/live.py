@@ -73,7 +73,7 @@ class LiveTurn:
                         % {"limit": settings.ANSWER_MAX_CHARACTERS}
                     )
             case Retrieved(queries):
-                self.retrieval = {"queries": list(queries), "passages": []}
+                self.retrieval = {"queries": [storable(each) for each in queries], "passages": []}
             case Given(evidence):
                 self._evidence = evidence
                 self.retrieval = (self.retrieval or {}) | {"passages": _passages_json(evidence)}

@@ -21,7 +21,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import Error
+from django.db import Error, InterfaceError, OperationalError
 from django.utils.translation import activate, get_language
 from django.utils.translation import gettext as _
 
@@ -69,6 +69,11 @@ class Runner:
         self._keeper: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._is_open = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no answer or title is being written here."""
+        return not self._answers and not self._beginning
 
     def open(self) -> None:
         """Start reaping, once."""
@@ -155,29 +160,50 @@ class Runner:
     async def _answer(self, live: LiveTurn, *, language: str | None) -> None:
         live.generation = self._spawn(_generate(live, language=language))
         await asyncio.wait([live.generation])
-        ending = live.ending() if live.generation.cancelled() else live.generation.result()
-        final = await self._finish(live, ending)
-        del self._live[live.begun.turn]
+        try:
+            cut = live.generation.cancelled()
+            final = await self._finish(live, live.ending() if cut else live.generation.result())
+        except Exception:  # the edge: whatever it was, readers must hear of an end
+            logger.exception("The end of turn %s could not be stored", live.begun.turn)
+            final = await self._finish_plainly(live)
+        finally:
+            del self._live[live.begun.turn]
         live.end(final)
         if live.begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
-            self._spawn(_write_title(live))
+            await _write_title(live)
 
     async def _finish(self, live: LiveTurn, ending: Ending) -> TurnView:
-        """Store the ending and return what is stored: another's, if the turn was taken from this runner."""
-        turn = live.begun.turn
+        """Store the ending, waiting for a database that is away, and return what is stored."""
         for attempt in range(FINISH_ATTEMPTS):
             try:
-                if await in_database_thread(turns.finish, turn, ending, runner=self.name):
-                    return final_view(live, ending)
-                logger.warning("Turn %s was finished by another process", turn)
-                return await in_database_thread(store.get_turn_for, live.user, turn)
-            except Error:
-                logger.warning("The end of turn %s could not be stored yet", turn, exc_info=True)
+                return await in_database_thread(self._store_end, live, ending)
+            except (OperationalError, InterfaceError):
+                logger.warning("Turn %s waits for the database", live.begun.turn, exc_info=True)
                 await asyncio.sleep(min(2**attempt / 10, 8))
-            except NotFound:  # the conversation is deleted
-                break
-        error = interruption()
-        return final_view(live, replace(ending, status=State.INTERRUPTED, error=error_json(error)))
+        raise ServiceUnavailable(_("The database is not available at the moment."))
+
+    async def _finish_plainly(self, live: LiveTurn) -> TurnView:
+        """Try once more with the text alone; if that fails too, a reaper will store the draft."""
+        error = error_json(MundapError(_("Something went wrong on our side. Try again.")))
+        ending = Ending(State.FAILED, live.text, error=error)
+        try:
+            return await in_database_thread(self._store_end, live, ending)
+        except Error:
+            logger.exception("Turn %s is left to the reaper", live.begun.turn)
+        return final_view(live, ending)
+
+    def _store_end(self, live: LiveTurn, ending: Ending) -> TurnView:
+        """Store the ending and return it, or what another process has stored before."""
+        if turns.finish(live.begun.turn, ending, runner=self.name):
+            return final_view(live, ending)
+        logger.warning("Turn %s has been finished already", live.begun.turn)
+        try:
+            return store.get_turn_for(live.user, live.begun.turn)
+        except NotFound:  # its chat was deleted meanwhile
+            interrupted = replace(
+                ending, status=State.INTERRUPTED, error=error_json(interruption())
+            )
+            return final_view(live, interrupted)
 
     # --- a process's tasks
     async def _keep(self) -> None:
@@ -192,15 +218,16 @@ class Runner:
             drafts = [live for live in held if live.saved_characters != len(live.text)]
             if beat % BEATS_A_DRAFT:
                 drafts = []
-            await self._beat(held, {live.begun.turn: live.text for live in drafts})
+            try:
+                await self._beat(held, {live.begun.turn: live.text for live in drafts})
+            except (
+                Exception
+            ):  # the edge of a loop that must outlive whatever goes wrong in one round
+                logger.exception("No heartbeat; it is tried again")
 
     async def _beat(self, held: list[LiveTurn], drafts: dict[UUID, str]) -> None:
         ids = [live.begun.turn for live in held]
-        try:
-            heard = await in_database_thread(turns.keep, ids, drafts, runner=self.name)
-        except Error:
-            logger.warning("No heartbeat: the database did not answer", exc_info=True)
-            return
+        heard = await in_database_thread(turns.keep, ids, drafts, runner=self.name)
         for live in held:
             turn = live.begun.turn
             live.saved_characters = len(drafts.get(turn, "")) or live.saved_characters
