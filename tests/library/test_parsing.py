@@ -54,6 +54,13 @@ class TestReStructuredText:
         assert "Use `boil()` and `Kettle`; see #42, How to brew and PEP 8." in first.text
         assert "A link stays as its words." in first.text
 
+    def test_escapes_leave_nothing_behind(self):
+        page = parsed(
+            "Title of ``A``\\s\n================\n\nMany ``Kettle``\\s, x\\ *y*.\n", ".rst"
+        )
+        assert page.sections[0].headings == ("Title of As",)
+        assert page.text.endswith("Many `Kettle`s, xy.")
+
     def test_includes_stay_within_the_source(self, kettle):
         text = "\n".join(draft.text for draft in kettle)
         assert "Shared words about water." in text

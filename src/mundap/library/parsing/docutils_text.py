@@ -36,7 +36,7 @@ class InlineText:
 
     def _pieces(self, node: nodes.Node, *, is_code_marked: bool) -> Iterable[str]:
         if isinstance(node, nodes.Text):
-            yield str(node)
+            yield node.astext()  # without the marks that escapes leave in it
         elif isinstance(node, (nodes.literal, nodes.math)):
             text = node.astext()
             yield f"`{text}`" if is_code_marked and text.strip() and "`" not in text else text

@@ -29,7 +29,7 @@ from mundap.library.parsing.sphinx_directives import included_file, register_unk
 from mundap.library.parsing.sphinx_reading import ReadingState, definition, version_note
 from mundap.library.parsing.sphinx_roles import SphinxInliner, document_key
 
-VERSION = 1
+VERSION = 2
 SUFFIXES = (".rst", ".rest")
 
 
