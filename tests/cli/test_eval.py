@@ -1,0 +1,49 @@
+"""`mundap eval`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+
+def _file(folder: Path) -> Path:
+    question = {
+        "id": "1",
+        "corpus": "handbook",
+        "lang": "en",
+        "question": "How many days of holiday do I have?",
+        "gold": [{"path": "handbook.md", "heading": "Holidays"}],
+    }
+    path = folder / "questions.jsonl"
+    lines = [question, question | {"corpus": "nowhere"}]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return path
+
+
+def test_json_is_one_document_in_the_promised_shape(
+    run: Run, handbook: Path, tmp_path: Path
+) -> None:
+    done = run("eval", str(_file(tmp_path)), "--json")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["k"] == 5
+    assert [(group["corpus"], group["n"]) for group in measured["groups"]] == [("handbook", 1)]
+    assert measured["groups"][0]["recall@5"] == 1.0
+    assert measured["skipped"] == ["nowhere"]
+
+
+def test_people_get_a_table_and_are_told_what_was_skipped(
+    run: Run, handbook: Path, tmp_path: Path
+) -> None:
+    done = run("eval", str(_file(tmp_path)))
+    assert "recall@5" in done.stdout
+    assert "handbook" in done.stdout
+    assert "nowhere" in done.stderr
+
+
+def test_a_missing_file_is_said(run: Run, tmp_path: Path) -> None:
+    done = run("eval", str(tmp_path / "none.jsonl"))
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr

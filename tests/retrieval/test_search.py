@@ -1,0 +1,216 @@
+"""Search as an asker sees it: the right section first, whatever is missing."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from django.db import connection
+
+from mundap.library.models import Embedding
+from mundap.retrieval import indexing
+from mundap.retrieval import search as search_module
+from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.relevance import rank_texts
+from mundap.retrieval.search import search
+from tests.retrieval.conftest import PAGES, add_pages
+
+
+def first(collection, *queries: str) -> str:
+    return search(collection, queries, limit=3).passages[0].headings[-1]
+
+
+@pytest.mark.parametrize(
+    ("question", "heading"),
+    [
+        ("How do I use Redis as the cache backend?", "Redis"),
+        ("insert many rows with bulk_create", "bulk_create()"),
+        ("user.has_perm", "Permissions"),
+        ("CACHES['default']", "Redis"),
+    ],
+)
+def test_words_alone_find_the_section(words_only, question, heading):
+    assert first(words_only, question) == heading
+    assert search(words_only, [question], limit=1).passages[0].dense is None
+
+
+@pytest.mark.parametrize(
+    ("question", "heading"),
+    [
+        ("a user forgot the secret word to log in", "Passwords"),
+        ("fetch what a foreign key points to without one more query", "select_related()"),
+        ("비밀번호를 바꾸려면 어떻게 하나요?", "Passwords"),
+        ("권한을 확인하려면?", "Permissions"),
+        ("번역 파일은 어디에 있나요?", "Message files"),
+        ("쿼리셋에서 한 번에 여러 행을 넣으려면", "bulk_create()"),
+        ("레디스 캐시 설정", "Redis"),
+    ],
+)
+def test_meaning_and_korean_find_the_section(shelf, question, heading):
+    assert first(shelf, question) == heading
+
+
+def test_a_passage_brings_what_a_citation_needs(shelf):
+    result = search(shelf, ["Redis cache backend"], limit=2)
+    best = result.passages[0]
+    assert best.url == "https://docs.example.org/topics/cache.txt#redis"
+    assert best.path == "topics/cache.txt"
+    assert best.title == "The cache"
+    assert best.headings == ("The cache", "Redis")
+    assert best.text == PAGES[0][2]
+    assert (best.start, best.end) == (0, len(best.text))
+    assert len(result.passages) == 2
+    assert best.score > result.passages[1].score
+    assert best.dense is not None and best.dense > 0.3
+    assert best.lexical > 0
+    assert result.milliseconds > 0
+
+
+def test_every_query_counts(shelf):
+    result = search(shelf, ["How is it done?", "send e-mail with attachments"], limit=8)
+    assert result.queries == ("How is it done?", "send e-mail with attachments")
+    assert "Sending" in [one.headings[-1] for one in result.passages[:2]]
+
+
+def test_one_query_without_words_finds_nothing_and_does_not_fail(words_only, settings):
+    settings.EMBEDDING_BASE_URL = ""
+    for query in ("?!", " ", "zxqv"):
+        result = search(words_only, [query], limit=5)
+        assert result.passages == ()
+        assert not result.is_supported
+
+
+def test_what_was_never_indexed_is_empty(make_collection):
+    assert search(make_collection("new"), ["redis"], limit=5).passages == ()
+
+
+def test_search_goes_on_while_the_endpoint_is_away(shelf, settings, caplog):
+    settings.EMBEDDING_BASE_URL = "http://127.0.0.1:9/v1"
+    assert first(shelf, "Redis cache backend") == "Redis"
+    assert "model_unavailable" in caplog.text
+
+
+def test_search_goes_on_while_vectors_are_missing(shelf):
+    keep = Embedding.objects.filter(passage__headings__contains=["Sending"])
+    Embedding.objects.exclude(pk__in=keep).delete()
+    assert first(shelf, "Redis cache backend") == "Redis"
+
+
+def test_other_collections_are_not_searched(shelf, make_collection):
+    other = make_collection(
+        "other", [("redis.txt", ["Redis"], "Redis cache backend, all about it.")]
+    )
+    index_lexical(other)
+    embed_missing(other)
+    found = search(shelf, ["Redis cache backend"], limit=20).passages
+    assert {one.path for one in found} <= {path for path, _, _ in PAGES}
+
+
+def test_the_same_text_is_shown_once(shelf):
+    add_pages(shelf, [("copy.txt", ["Copied", "Redis"], PAGES[0][2])])
+    index_lexical(shelf)
+    embed_missing(shelf)
+    texts = [one.text for one in search(shelf, ["Redis cache backend"], limit=20).passages]
+    assert len(texts) == len(set(texts))
+
+
+def test_release_notes_give_way_unless_they_are_asked_for(make_collection):
+    said = "The cache backend for Redis"
+    collection = make_collection(
+        "notes",
+        [
+            ("releases/4.0.txt", ["Redis backend"], f"{said} is new in this release."),
+            ("topics/redis.txt", ["Redis backend"], f"{said} is set up with its address."),
+            *PAGES[2:],
+        ],
+    )
+    index_lexical(collection)
+    embed_missing(collection)
+    assert (
+        search(collection, ["Redis cache backend"], limit=1).passages[0].path.startswith("topics")
+    )
+    asked = search(collection, ["In which release came the new Redis cache backend?"], limit=1)
+    assert asked.passages[0].path == "releases/4.0.txt"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_small_collection_beside_a_large_one_finds_its_passages(make_collection, monkeypatch):
+    """The index covers all collections: near the question lie 3,000 passages of another one."""
+    for module in (indexing, search_module):
+        monkeypatch.setattr(module, "EXACT_LIMIT", 4)
+    rng = random.Random(7)  # noqa: S311
+    words = [
+        "redis",
+        "cache",
+        "backend",
+        "server",
+        "page",
+        "key",
+        "value",
+        "timeout",
+        "pickle",
+        "cluster",
+    ]
+    large = make_collection(
+        "large",
+        [
+            (f"{n}.txt", ["Redis cache"], " ".join(rng.choices(words, k=12)) + f" {n}")
+            for n in range(300)
+        ],
+    )
+    small = make_collection("small")
+    for collection in (large, small):
+        index_lexical(collection)
+        embed_missing(collection)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'embedding_hnsw_%'")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("SET enable_seqscan = off")
+    found = search(small, ["Redis cache backend"], limit=20).passages
+    assert len(found) == len(PAGES)
+    assert found[0].headings[-1] == "Redis"
+
+
+class TestSupport:
+    @pytest.mark.parametrize(
+        "question",
+        [
+            "How do I use Redis as the cache backend?",
+            "bulk_create",
+            "비밀번호를 바꾸려면 어떻게 하나요?",
+        ],
+    )
+    def test_what_the_documents_say_is_supported(self, shelf, question):
+        assert search(shelf, [question], limit=5).is_supported
+
+    @pytest.mark.parametrize(
+        "question", ["What is the capital of France?", "A good recipe for kimchi stew, please"]
+    )
+    def test_what_they_do_not_say_is_not(self, shelf, question):
+        result = search(shelf, [question], limit=5)
+        assert not result.is_supported
+        assert result.support < 1
+
+    def test_a_setting_that_they_do_not_have_is_not(self, shelf):
+        assert search(shelf, ["Redis cache CACHES"], limit=5).is_supported
+        assert not search(shelf, ["Redis cache CHANNEL_LAYERS"], limit=5).is_supported
+
+    def test_it_is_judged_on_the_best_of_the_queries(self, shelf):
+        assert search(shelf, ["And that?", "Redis as the cache backend"], limit=5).is_supported
+
+
+def test_the_texts_that_fit_best_rank_first():
+    texts = [
+        "Mail is sent with send_mail().",
+        "Set the address of the Redis server in CACHES.",
+        "Indexes make sorting faster.",
+    ]
+    scores = rank_texts("Where do I set the Redis server for the cache?", texts)
+    assert scores[1] == max(scores)
+    assert rank_texts("anything", []) == []
+
+
+def test_texts_are_ranked_by_words_while_the_endpoint_is_away(settings):
+    settings.EMBEDDING_BASE_URL = "http://127.0.0.1:9/v1"
+    scores = rank_texts("Redis server", ["no such thing", "the Redis server"])
+    assert scores[1] > scores[0]
