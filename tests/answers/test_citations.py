@@ -19,7 +19,7 @@ TIMEOUT = (
 
 
 def evidence(number: int, text: str, start: int = 100) -> Evidence:
-    part = Part(uuid4(), text, start, start + len(text), "hash")
+    part = Part(uuid4(), "text", text, start, start + len(text), "hash")
     return Evidence(
         number, "Cache", "topics/cache.txt", ("Cache", "Redis"), "https://x/#redis", (part,)
     )

@@ -17,6 +17,7 @@ class Part:
     """A passage's text; `start` and `end` are characters of its document."""
 
     passage: UUID
+    kind: str
     text: str
     start: int
     end: int
@@ -144,4 +145,4 @@ def _run(
 
 
 def _part(row: Passage) -> Part:
-    return Part(row.id, row.text, row.start, row.end, row.content_hash)
+    return Part(row.id, row.kind, row.text, row.start, row.end, row.content_hash)

@@ -46,7 +46,7 @@ def units(text: str) -> Iterator[Unit]:
     last = 0
     for match in _FENCE.finditer(text):
         yield from _prose_units(text, last, match.start())
-        yield Unit("code", match.group().strip("\n"), match.start())
+        yield Unit("code", match.group().rstrip("\n"), match.start())
         last = match.end()
     yield from _prose_units(text, last, len(text))
 

@@ -5,6 +5,7 @@ Nothing here is written by us but the frame: what a reader sees is what the docu
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from mundap.retrieval.relevance import rank_texts
 ENTRIES = 3  # passages quoted from, at most
 UNITS_FIRST = 4  # sentences of the best passage; of the others half as many
 CHARACTERS = 900  # of an entry
+MIN_CHARACTERS = 20  # of a unit that is worth quoting
+LEAD_BONUS = 0.5  # in standard deviations: a passage's first words usually say what it is about
 NEAREST = 3  # passages named when nothing answers
 
 
@@ -40,9 +43,13 @@ def quote(
         for entry in evidence[:ENTRIES]
         for part in entry.parts
         for unit in units(part.text)
+        if unit.kind == "code" or len(unit.text) >= MIN_CHARACTERS
     ]
     scores = rank_texts(question, [one.unit.text for one in candidates])
-    ranked = dict(zip(map(id, candidates), scores, strict=True))
+    ranked = {
+        id(one): score + (LEAD_BONUS if one.unit.start == 0 else 0.0)
+        for one, score in zip(candidates, scores, strict=True)
+    }
     blocks: list[str] = []
     citations: list[Citation] = []
     for place, entry in enumerate(evidence[:ENTRIES]):
@@ -73,11 +80,16 @@ def refuse(evidence: Sequence[Evidence], *, language: Language) -> tuple[str, tu
 
 
 def _choose(mine: Sequence[_Candidate], ranked: dict[int, float], limit: int) -> list[_Candidate]:
-    """Return the best units in reading order, each with the list or code that it announces, within the length."""
+    """Return the best units in reading order, each with the list or code that it announces, within the length.
+
+    A definition is quoted with its signature and the sentence behind it, whatever else fits the question.
+    """
     chosen: set[int] = set()
     length = 0
-    best = sorted(range(len(mine)), key=lambda place: ranked[id(mine[place])], reverse=True)
-    for place in best[:limit]:
+    best = sorted(range(len(mine)), key=lambda place: ranked[id(mine[place])], reverse=True)[:limit]
+    if mine and mine[0].part.kind == "definition":
+        best = [*range(min(2, len(mine))), *best]
+    for place in best:
         for one in _with_announced(mine, place):
             size = len(mine[one].unit.text)
             if one not in chosen and (not chosen or length + size <= CHARACTERS):
@@ -101,7 +113,7 @@ def _with_announced(mine: Sequence[_Candidate], place: int) -> list[int]:
 def _block(entry: Evidence, chosen: Sequence[_Candidate]) -> str:
     lines = [f"**{_trail(entry)}**"]
     for one in chosen:
-        text = one.unit.text.strip()
+        text = textwrap.dedent(one.unit.text).strip()
         if one.unit.kind in {"code", "table"}:
             lines.append(f"{text}\n\n[{entry.number}]")
         else:
