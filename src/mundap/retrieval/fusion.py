@@ -57,9 +57,9 @@ def statement(
         f"embedding.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
     )
     join = _EMBEDDING_JOIN.format(dimensions=dimensions) if dimensions else ""
-    finders = [_LEXICAL_FINDER]
+    finders = [_LEXICAL_EXACT if is_exact else _LEXICAL_BY_INDEX]
     if dimensions:
-        finder = _EXACT_FINDER if is_exact else _INDEX_FINDER
+        finder = _DENSE_EXACT if is_exact else _DENSE_BY_INDEX
         finders.append(finder.format(dimensions=dimensions))
     sql = _STATEMENT.format(
         rows=", ".join(rows), finders=" UNION ALL ".join(finders), dense=dense, embedding=join
@@ -78,17 +78,22 @@ _RELEASE_NOTES = (
 
 # ruff: noqa: S608 - what is put into the text is numbers and pieces of this file; values are parameters
 # OFFSET 0 keeps the planner from walking an index of all collections, which may meet none of this one's passages.
-_LEXICAL_FINDER = f"""
+_LEXICAL_EXACT = f"""
     (SELECT id FROM (
         SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
         WHERE collection_id = %(collection)s AND lexical IS NOT NULL OFFSET 0
     ) AS matched WHERE distance < 0 ORDER BY distance LIMIT {CANDIDATES})"""
-_EXACT_FINDER = f"""
+_LEXICAL_BY_INDEX = f"""
+    (SELECT id FROM (
+        SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
+        WHERE collection_id = %(collection)s AND lexical IS NOT NULL ORDER BY distance LIMIT {CANDIDATES}
+    ) AS matched WHERE distance < 0)"""
+_DENSE_EXACT = f"""
     (SELECT passage_id FROM (
         SELECT passage_id, vector::halfvec({{dimensions}}) <#> asked.dense AS distance FROM library_embedding
         WHERE collection_id = %(collection)s AND model = %(model)s AND vector_dims(vector) = {{dimensions}} OFFSET 0
     ) AS near ORDER BY distance LIMIT {CANDIDATES})"""
-_INDEX_FINDER = f"""
+_DENSE_BY_INDEX = f"""
     (SELECT passage_id FROM library_embedding
         WHERE collection_id = %(collection)s AND model = %(model)s AND vector_dims(vector) = {{dimensions}}
         ORDER BY vector::halfvec({{dimensions}}) <#> asked.dense LIMIT {CANDIDATES})"""

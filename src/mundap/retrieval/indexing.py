@@ -5,7 +5,6 @@ All of it works off what is missing: it can be stopped at any moment, run again,
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from mundap.errors import ModelError
@@ -21,6 +20,7 @@ from mundap.library.models import Collection, Embedding, Passage
 from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import Vector, embed, embedding_model, has_embeddings
 from mundap.retrieval.fusion import as_text
+from mundap.retrieval.indexes import make_search_indexes
 from mundap.retrieval.models import LexicalIndex, Term
 from mundap.retrieval.transliteration import sound_of_english
 
@@ -30,8 +30,6 @@ Progress = Callable[[int, int], None]
 LEXICAL_BATCH = 1_000
 VECTOR_BATCH = 48
 TERM_BATCH = 1_500
-# Up to here a collection is searched without an index: every neighbour is found (docs/retrieval.md has the times).
-EXACT_LIMIT = 20_000
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +180,7 @@ def embed_missing(
             if is_ours:
                 _embed_terms(each, should_stop)
                 done += _embed_passages(each, progress, should_stop)
-    _make_vector_index()
+    make_search_indexes()
     return done
 
 
@@ -289,31 +287,3 @@ def _only_worker(collection: Collection) -> Iterator[bool]:
         finally:
             if is_ours:
                 cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
-
-
-def _make_vector_index() -> None:
-    """Make the model's HNSW index once some collection is too large to be searched exactly."""
-    model = embedding_model()
-    largest = (
-        Embedding.objects.filter(model=model)
-        .values("collection")
-        .annotate(size=Count("id"))
-        .order_by("-size")
-        .first()
-    )
-    if largest is None or largest["size"] <= EXACT_LIMIT:
-        return
-    dimensions = len(Embedding.objects.filter(model=model).values_list("vector", flat=True)[0])
-    name = f"embedding_hnsw_{hashlib.blake2b(f'{model} {dimensions}'.encode(), digest_size=6).hexdigest()}"
-    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
-        if (row := cursor.fetchone()) and row[0]:
-            return
-        cursor.execute(f"DROP INDEX IF EXISTS {name}")  # half made by a run that died
-        cursor.execute(
-            f"CREATE INDEX {concurrently} {name} ON library_embedding"
-            f" USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
-            f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
-            [model],
-        )

@@ -26,7 +26,7 @@ from mundap.retrieval.embeddings import (
     has_embeddings,
     is_local_model,
 )
-from mundap.retrieval.indexing import EXACT_LIMIT
+from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
 from mundap.retrieval.korean import variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.support import Evidence, support_of
@@ -223,10 +223,7 @@ def _find(
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
     with transaction.atomic(), connection.cursor() as cursor:
-        # The index covers all collections: go on until enough of this one's passages are met.
-        cursor.execute(
-            "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 100"
-        )
+        use_indexes(cursor)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 

@@ -1,0 +1,61 @@
+"""The approximate indexes (HNSW) that searches of large collections need, made once there is such a collection.
+
+Small collections are searched exactly: every neighbour is found, and nothing has to be kept up to date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Max
+
+from mundap.library.models import Embedding
+from mundap.retrieval.embeddings import embedding_model
+from mundap.retrieval.models import LexicalIndex
+
+EXACT_LIMIT = 20_000  # passages; docs/retrieval.md has the times
+BUILD_MEMORY = (
+    "512MB"  # for 100,000 passages; with less the graph is built on disk, several times slower
+)
+
+
+def use_indexes(cursor: CursorWrapper) -> None:
+    """Set up the running transaction for a search by index.
+
+    An index covers all collections: the scan goes on until it has met enough passages of the one that is searched.
+    """
+    cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 200")
+
+
+def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
+    """Make the indexes that are missing once some collection has `at_least` so many passages; it may take minutes."""
+    largest = LexicalIndex.objects.aggregate(Max("passages"))["passages__max"] or 0
+    if largest < at_least:
+        return
+    _make("passage_lexical_hnsw", "library_passage USING hnsw (lexical sparsevec_ip_ops)")
+    model = embedding_model()
+    vector = Embedding.objects.filter(model=model).values_list("vector", flat=True).first()
+    if vector is None:
+        return
+    dimensions = len(vector)
+    digest = hashlib.blake2b(f"{model} {dimensions}".encode(), digest_size=6).hexdigest()
+    _make(
+        f"embedding_hnsw_{digest}",
+        f"library_embedding USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
+        f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
+        model,
+    )
+
+
+def _make(name: str, definition: str, *parameters: str) -> None:
+    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        if (row := cursor.fetchone()) and row[0]:
+            return
+        cursor.execute(f"DROP INDEX IF EXISTS {name}")  # half made by a run that died
+        cursor.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
+        cursor.execute(f"CREATE INDEX {concurrently} {name} ON {definition}", parameters)
+        cursor.execute("RESET maintenance_work_mem")
