@@ -112,6 +112,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mundap.config.private_replies.private_replies",
     "csp.middleware.CSPMiddleware",
     "mundap.config.bad_input.BadInputMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
