@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +25,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     for name in list(os.environ):
         if name.startswith(("MUNDAP_", "OPENAI_", "EMAIL_", "DATABASE_URL", "REDIS_URL")):
             del os.environ[name]
+    # A shell's background job ignores Ctrl-C, and so would the processes that tests send it to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
     home.chmod(0o711)  # an ordinary user must reach the data folder when the tests run as root
     _parts.callback(supervisor.discard, home)

@@ -229,7 +229,7 @@ def test_a_long_chat_shows_its_last_messages_first(
     for position in range(2, 60):
         Message.objects.create(chat=chat, position=position, role="user", text=f"m{position}")
     soup = page(alice_client, f"/chats/{chat.pk}/")
-    assert len(soup.select(".question")) == 50
+    assert len(soup.select(".question[dir]")) == 50  # and not the template for the next one
     earlier = one(soup, ".earlier a")["href"]
     soup = page(alice_client, f"/chats/{chat.pk}/{earlier}")
     assert text_of(soup, ".question") == "How do I use Redis?"
