@@ -17,11 +17,17 @@ _READ = re.compile(r'env\.\w+\(\s*"([A-Z_]+)"')
 
 def settings_read() -> set[str]:
     sources = [ROOT / "src/mundap/config/settings.py", ROOT / "src/mundap/cli/runtime.py"]
-    return {name for path in sources for name in _READ.findall(path.read_text(encoding="utf-8"))} | set(SECRETS)
+    return {
+        name for path in sources for name in _READ.findall(path.read_text(encoding="utf-8"))
+    } | set(SECRETS)
 
 
 def test_every_setting_is_described() -> None:
-    described = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
+    described = set(
+        re.findall(
+            r"^\| `([A-Z_]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE
+        )
+    )
     assert described - {"MUNDAP_HOME"} == settings_read()
 
 
@@ -39,4 +45,6 @@ def test_every_command_is_described(command: str) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http:", "https:", "mailto:")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+            assert (page.parent / target).exists(), (
+                f"{page.name} links to {target}, which is not there"
+            )

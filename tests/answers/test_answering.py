@@ -57,6 +57,11 @@ def test_what_is_not_there_is_refused_with_the_nearest_passages(kettles: Collect
     assert all(f"[{one.number}]" in final.text for one in final.citations)
 
 
+def test_while_documents_are_read_a_refusal_says_so(kettles: Collection) -> None:
+    Collection.objects.update(state="ingesting")
+    assert "still being read" in ask("Who won the chess championship in Moscow?", kettles)[2].text
+
+
 def test_an_empty_collection_says_so(transactional_db: None) -> None:
     empty = Collection.objects.create(
         slug="e", title="Nothing", title_no=1, visibility="everyone", state="ready"

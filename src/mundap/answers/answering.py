@@ -57,7 +57,8 @@ async def answer(
     given, is_supported = await in_database_thread(_evidence, collection, result)
     yield Given(tuple(given))
     if not is_supported:
-        text, cited = quoting.refuse(given, language=language)
+        is_complete = collection.state != Collection.State.INGESTING
+        text, cited = quoting.refuse(given, language=language, is_complete=is_complete)
         yield TextDelta(text)
         yield Answered(text, cited, is_answered=False, language=language)
     elif client.has_model():

@@ -66,11 +66,18 @@ def quote(
     return "\n\n".join([lead, *blocks]), tuple(citations)
 
 
-def refuse(evidence: Sequence[Evidence], *, language: Language) -> tuple[str, tuple[Citation, ...]]:
-    """Return the sentence that the documents do not say it, with the nearest passages."""
+def refuse(
+    evidence: Sequence[Evidence], *, language: Language, is_complete: bool = True
+) -> tuple[str, tuple[Citation, ...]]:
+    """Return the sentence that the documents do not say it, with the nearest passages.
+
+    `is_complete` is False while documents are still being read: the answer may be among those to come.
+    """
     nearest = evidence[:NEAREST]
     with override(language):
         lines = [_("I could not find an answer to this in the documents.")]
+        if not is_complete:
+            lines.append(_("They are still being read; ask again in a moment."))
         if nearest:
             lines.append(_("The nearest passages are:"))
     items = [f"- {_trail(one)} [{one.number}]" for one in nearest]
