@@ -272,7 +272,7 @@ def test_all_that_an_answer_quotes_is_marked(
 ) -> None:
     quotations = (
         "> - Set `BACKEND` to the Redis class. [1]\n\n"
-        + '```python\nCACHES = {"default": 1}\n```\n\n[1]'
+        '```python\nCACHES = {"default": 1}\n```\n\n[1]'
     )
     _chat, answer = make_chat(alice, answer=f"The documents say:\n\n{quotations}")
     soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
