@@ -13,6 +13,7 @@ import platform
 import random
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -107,6 +108,7 @@ def _measure(size: int, questions: int) -> dict[str, Any]:
     )
     result["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
     collection.delete()
+    print(json.dumps(result), file=sys.stderr)  # a long run that is stopped has said something
     return result
 
 
