@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 
 import pytest
 from django.db import connection
@@ -88,6 +89,16 @@ def test_search_goes_on_while_the_endpoint_is_away(shelf, settings, caplog):
     settings.EMBEDDING_BASE_URL = "http://127.0.0.1:9/v1"
     assert first(shelf, "Redis cache backend") == "Redis"
     assert "model_unavailable" in caplog.text
+
+
+def test_an_endpoint_that_hangs_is_waited_for_once(shelf, settings, monkeypatch):
+    monkeypatch.setattr(search_module, "QUESTION_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMBEDDING_BASE_URL = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        first_try = search(shelf, ["Redis cache backend"], limit=1)
+        again = search(shelf, ["Redis cache backend"], limit=1)
+    assert first_try.passages == again.passages
+    assert first_try.milliseconds > 500 > again.milliseconds
 
 
 def test_search_goes_on_while_vectors_are_missing(shelf):

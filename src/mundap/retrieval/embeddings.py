@@ -45,13 +45,15 @@ def cross_language_cosine() -> float:
     return LOCAL_CROSS_LANGUAGE_COSINE if is_local_model() else 1.0
 
 
-def embed(texts: Sequence[str], *, timeout_seconds: float = PASSAGES_SECONDS) -> list[Vector]:
+def embed(
+    texts: Sequence[str], *, timeout_seconds: float = PASSAGES_SECONDS, max_retries: int = 1
+) -> list[Vector]:
     """Return a vector of length one for each text, in order. Raises ModelError."""
     client = _client(settings.EMBEDDING_BASE_URL, settings.EMBEDDING_API_KEY)
     with _failures():
-        reply = client.with_options(timeout=timeout_seconds).embeddings.create(
-            model=embedding_model(), input=list(texts)
-        )
+        reply = client.with_options(
+            timeout=timeout_seconds, max_retries=max_retries
+        ).embeddings.create(model=embedding_model(), input=list(texts))
         items = sorted(reply.data, key=lambda item: item.index)
         vectors = np.array([item.embedding for item in items], np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -62,7 +64,7 @@ def embed(texts: Sequence[str], *, timeout_seconds: float = PASSAGES_SECONDS) ->
 
 @lru_cache(maxsize=4)
 def _client(base_url: str, api_key: str) -> OpenAI:
-    return OpenAI(base_url=base_url, api_key=api_key or "none", max_retries=1)
+    return OpenAI(base_url=base_url, api_key=api_key or "none")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from mundap.errors import ModelError
@@ -32,8 +33,9 @@ from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.support import Evidence, support_of
 
 MAX_QUERIES = 6
-MAX_WORDS = 40  # Korean words of one search that are mapped
+MAX_WORDS = 24  # Korean words of one search that are mapped
 MAX_KEPT_WORDS = 20_000
+REST_SECONDS = 10.0
 JUDGED = 5  # passages on which it is judged whether there is support
 QUERY_CHARACTERS = 2_000  # of a query that is searched with; what comes after says nothing new
 
@@ -197,13 +199,20 @@ _mappings = _Mappings()
 
 def _vectors(texts: Sequence[str]) -> list[Vector]:
     """Return the texts' vectors, or nothing where the endpoint is missing or fails."""
-    if not texts or not has_embeddings():
+    address = settings.EMBEDDING_BASE_URL
+    if not texts or not has_embeddings() or _resting_until.get(address, 0.0) > time.monotonic():
         return []
     try:
-        return embed(texts, timeout_seconds=QUESTION_SECONDS)
+        return embed(texts, timeout_seconds=QUESTION_SECONDS, max_retries=0)
     except ModelError as error:
         logger.warning("Searching by words alone: %s", error.code)
+        if error.is_retryable:
+            _resting_until[address] = time.monotonic() + REST_SECONDS
         return []
+
+
+# An endpoint that is away is left alone for a while: otherwise every search would wait for it.
+_resting_until: dict[str, float] = {}
 
 
 def _find(
