@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,14 @@ def test_it_says_what_it_did(run: Run):
         (["dir:/nowhere/at/all"], "There is no folder or file"),
         (["gopher:docs"], "does not name a source"),
         (["dir:{folder}", "--slug", "no spaces"], "--slug"),
+        (["dir:{folder}", "--slug", "x" * 101], "--slug"),
+        (["dir:{folder}", "--title", ""], "--title"),
+        (["dir:{folder}", "--title", "x\udcff"], "--title: This is not UTF-8 text."),
+        (["dir:{folder}", "--category", "x" * 101], "--category"),
+        (["dir:{folder}", "--title-no", "99999999999"], "--title-no"),
+        (["dir:{folder}", "--language", "x" * 11], "--language"),
         (["dir:{folder}", "--base-url", "nowhere"], "--base-url"),
-        (["dir:{folder}", "--slug", "x", "--visibility", "private"], "mundap create-admin"),
+        (["dir:{folder}", "--base-url", "ftp://pages.example/"], "--base-url"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_made(run: Run, folder: Path, arguments, message):
@@ -61,6 +68,15 @@ def test_what_is_wrong_is_said_and_nothing_is_made(run: Run, folder: Path, argum
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_private_documents_need_somebody_who_owns_them(
+    run: Run, folder: Path, new_database: Callable[[str], str]
+):
+    arguments = [f"dir:{folder}", "--slug", "x", "--visibility", "private"]
+    done = run("ingest", *arguments, DATABASE_URL=new_database("without_admin"))
+    assert done.returncode == 1
+    assert "mundap create-admin" in done.stderr
 
 
 def test_an_archive_that_climbs_out(run: Run, tmp_path: Path):
@@ -79,4 +95,5 @@ def test_pages_that_cannot_be_read_are_named(run: Run, folder: Path):
         (folder / name).unlink()
     done = run("ingest", f"dir:{folder}", "--slug", "half-broken")
     assert done.returncode == 1
-    assert "Could not be read: broken.md" in done.stderr
+    assert "1 of 1 pages could not be read: broken.md" in done.stderr
+    assert "WARNING" not in done.stderr

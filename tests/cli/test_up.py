@@ -69,6 +69,13 @@ def test_up_serves_and_stops_everything(home: Path) -> None:
     assert left.stdout == ""
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none_is_wrong_usage(run: Run, port: str) -> None:
+    done = run("up", "--port", port)
+    assert done.returncode == 2
+    assert "Invalid value for '--port'" in done.stderr
+
+
 def test_a_port_that_is_taken_is_said_at_once(run: Run) -> None:
     import socket
 

@@ -65,20 +65,35 @@ def command(source: str, wait_vectors: bool, is_json: bool, **options: Any) -> N
 
 def _mark(options: dict[str, Any]) -> ShelfMark:
     from django.core.exceptions import ValidationError
-    from django.core.validators import URLValidator, validate_slug
 
     from mundap.library.shelving import ShelfMark
 
-    checks = {"slug": validate_slug, "base_url": URLValidator(schemes=["http", "https"])}
-    for name, check in checks.items():
-        try:
-            if options[name] is not None:
-                check(options[name])
-        except ValidationError as exc:
-            option = f"--{name.replace('_', '-')}"
-            raise InvalidInput(f"{option}: {' '.join(exc.messages)}") from exc
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        _check(given)
+    except ValidationError as exc:
+        for name, messages in exc.message_dict.items():
+            if name in given:  # what is not given is taken from the source
+                option = f"--{name.replace('_', '-')}"
+                raise InvalidInput(f"{option}: {' '.join(messages)}") from exc
     owner = _first_administrator() if options["visibility"] == "private" else None
     return ShelfMark(**options, owner=owner)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Raise ValidationError for what a collection cannot be made of."""
+    from django.core.exceptions import ValidationError
+
+    from mundap.library.models import Collection
+
+    for name, value in given.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError as exc:  # an argument's bytes need not be text
+            raise ValidationError({name: "This is not UTF-8 text."}) from exc
+    if not given.get("base_url", "http:").startswith(("http:", "https:")):
+        raise ValidationError({"base_url": "Enter an address of http or https."})
+    Collection(**given).clean_fields()
 
 
 def _first_administrator() -> User:

@@ -78,7 +78,8 @@ def main() -> None:
         except MundapError as error:
             click.echo(f"mundap: {error.message}", err=True)
             for field, message in error.fields.items():
-                click.echo(f"  {field}: {message}", err=True)
+                if message != error.message:
+                    click.echo(f"  {field}: {message}", err=True)
             sys.exit(1)
         except Exception:  # the edge: a bug is logged whole and named as one
             logging.getLogger("mundap").exception("mundap failed")

@@ -36,7 +36,11 @@ FIRST_SHELF = {
 @click.command("up")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8000, show_default=True, help="Port to listen on; 0 picks a free one."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option("--no-shelf", is_flag=True, help="Leave an empty shelf empty.")
 def command(host: str, port: int, no_shelf: bool) -> None:

@@ -10,7 +10,13 @@ from mundap.cli.runtime import started
 
 
 @click.command("worker")
-@click.option("--concurrency", default=2, show_default=True, help="Tasks at once.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Tasks at once.",
+)
 def command(concurrency: int) -> None:
     """Do background work until stopped: read sources, index passages, fill in vectors."""
     with started():

@@ -213,9 +213,7 @@ def _finish(collection: Collection, total: int) -> None:
     collection.error = ""
     if number:
         more = " …" if number > len(paths) else ""
-        collection.error = (
-            f"Could not be read: {', '.join(paths)}{more} ({number} of {total} pages)."
-        )
+        collection.error = f"{number} of {total} pages could not be read: {', '.join(paths)}{more}"
     collection.state = (
         Collection.State.FAILED if number and number == total else Collection.State.READY
     )
@@ -231,7 +229,7 @@ def _finish(collection: Collection, total: int) -> None:
 def _store(collection: Collection, url: str, read: ReadPage, document_id: UUID | None) -> None:
     """Write one page with its passages, whole or not at all."""
     if read.error:
-        logger.warning("%s of %s cannot be read: %s", read.path, collection.slug, read.error)
+        logger.info("%s of %s cannot be read: %s", read.path, collection.slug, read.error)
     document = Document(
         collection=collection,
         path=read.path,
