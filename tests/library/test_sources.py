@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import tarfile
 import threading
 import zipfile
@@ -79,6 +80,12 @@ class TestFolders:
         )  # fmt: skip
         assert paths(f"dir:{tmp_path}") == ["a.md", "b/c.rst", "g.txt"]
 
+    @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8 always")
+    def test_a_name_that_is_not_utf8_is_shown_by_its_bytes(self, tmp_path):
+        write_pages(tmp_path, {"a.md": "# A", os.fsdecode(b"\xc4\xb3.md"): "# B"})
+        write_pages(tmp_path, {os.fsdecode(b"\xbd\xc3.md"): "# C"})
+        assert paths(f"dir:{tmp_path}") == ["\\xbd\\xc3.md", "a.md", "ĳ.md"]
+
     def test_a_part_is_named_after_the_hash_sign(self, tmp_path):
         write_pages(tmp_path, {"docs/a.md": "# A", "b.md": "# B"})
         assert paths(f"dir:{tmp_path}#docs") == ["a.md"]
@@ -138,6 +145,12 @@ class TestRefusals:
 
     def test_what_is_not_there(self, tmp_path):
         assert "There is no folder or file" in refusal(f"dir:{tmp_path / 'nowhere'}")
+
+    @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8 always")
+    def test_what_is_not_named_in_utf8(self, tmp_path):
+        folder = tmp_path / os.fsdecode(b"\xbd\xc3")
+        write_pages(folder, {"a.md": "# A"})
+        assert "is not UTF-8 text. Rename" in refusal(f"dir:{folder}")
 
     def test_an_empty_folder(self, tmp_path):
         assert "no pages that can be read" in refusal(f"dir:{tmp_path}")

@@ -21,6 +21,8 @@ from mundap.library.sources.fetched import Fetched
 from mundap.library.sources.known import Naming, address, find_known, published_base
 from mundap.library.sources.pages import FoundPages, SourcePage, find_pages
 
+MAX_NAME = 1000  # as long as the database keeps
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -102,7 +104,7 @@ def _opened(name: str, fetched: Fetched, *, base_url: str) -> OpenedSource:
         )
     scheme, _, rest = name.strip().partition(":")
     return OpenedSource(
-        name=f"{scheme}:{fetched.address or rest}",
+        name=_storable(f"{scheme}:{fetched.address or rest}"),
         root=fetched.root,
         pages=found.pages,
         about=_description(name, fetched, found, base_url),
@@ -132,6 +134,17 @@ def _description(name: str, fetched: Fetched, found: FoundPages, base_url: str) 
         base_url=base if re.match(r"https?://", base) else "",
         naming=naming,
     )
+
+
+def _storable(name: str) -> str:
+    """Return the name, which the database keeps to open the source again. Raises SourceError."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise SourceError(f"{name!r} is not UTF-8 text. Rename the folder or file.") from None
+    if len(name) > MAX_NAME:
+        raise SourceError(f"The source's name is longer than {MAX_NAME} characters. Move it.")
+    return name
 
 
 def _slug(text: str) -> str:

@@ -126,11 +126,17 @@ def _files(root: Path, *, skip_folders: bool) -> Iterator[tuple[str, Path]]:
             file = Path(folder) / name
             if name.startswith(".") or not file.is_file():
                 continue
-            if len(os.fsencode(file.relative_to(root))) > MAX_PATH_BYTES:
+            path = _as_text(file.relative_to(root))
+            if len(path.encode()) > MAX_PATH_BYTES:
                 continue
             if file.is_symlink() and not file.resolve().is_relative_to(real_root):
                 continue
-            yield file.relative_to(root).as_posix(), file
+            yield path, file
+
+
+def _as_text(path: Path) -> str:
+    r"""Return the path as the database can hold it: bytes of a name that are not UTF-8 become `\xb8`."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _built_naming(pages: tuple[SourcePage, ...]) -> Naming:
