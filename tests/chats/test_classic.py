@@ -78,6 +78,7 @@ TRIES: list[Callable[[Api, str], httpx2.Response]] = [
     lambda api, chat: api.post(f"chatbot/{chat}/", {"user_input": "Redis?"}),
     lambda api, chat: api.post(f"chatbot/{chat}/", {}),
     lambda api, chat: api.http.delete(f"chatbot/{chat}/"),
+    lambda api, chat: api.http.put(f"chatbot/{chat}/", json={}),
 ]
 
 
@@ -106,7 +107,7 @@ def test_another_users_chat_is_not_there(
     assert refused.status_code == 401
     assert isinstance(refused.json()["error"], str)
     assert Message.objects.count() == 2
-    assert attempt(alice_api, chat).status_code in (200, 400)
+    assert attempt(alice_api, chat).status_code in (200, 400, 405)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_another_users_chat_is_not_there(
         ({"category": "NOWHERE", "title_no": 7, "user_input": "Redis?"}, 404),
         ({"category": "OFFICIAL_DOCS", "title_no": 99, "user_input": "Redis?"}, 404),
         ({"category": "OFFICIAL_DOCS", "title_no": 10**30, "user_input": "Redis?"}, 404),
+        ({"category": "OFFICIAL_DOCS", "title_no": "9" * 30, "user_input": "Redis?"}, 404),
         ({"category": "OFFICIAL_DOCS", "title_no": -1, "user_input": "Redis?"}, 404),
         ({"category": "OFFICIAL_DOCS", "title_no": "x", "user_input": "Redis?"}, 400),
         ({"category": "OFFICIAL_DOCS", "title_no": True, "user_input": "Redis?"}, 400),
@@ -141,6 +143,13 @@ def test_a_question_that_is_none_is_refused(
 
 def test_a_number_may_be_written_as_text(alice_api: Api) -> None:
     assert first(alice_api, title_no="7").status_code == 200
+
+
+def test_a_nul_in_the_address_is_refused_in_the_contracts_own_shape(alice_api: Api) -> None:
+    reply = alice_api.get("chatbot/sessions/?cursor=a%00b")
+    assert reply.status_code == 400
+    assert list(reply.json()) == ["error"]
+    assert isinstance(reply.json()["error"], str)
 
 
 def test_a_body_that_is_no_json_is_refused(alice_api: Api) -> None:

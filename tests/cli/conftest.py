@@ -31,12 +31,22 @@ subject: receipts MONTH
 
 
 @pytest.fixture(scope="session")
-def command_environment() -> dict[str, str]:
+def new_database() -> Callable[[str], str]:
+    """Makes an empty database of a name on the test run's server; gives its address."""
+
+    def make(name: str, template: str = "template1") -> str:
+        url = os.environ["DATABASE_URL"]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return url.replace("/mundap?", f"/{name}?")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def command_environment(new_database: Callable[[str], str]) -> dict[str, str]:
     """The environment of a person whose servers are the test run's, with an empty database."""
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE commands")
-    return os.environ | {"DATABASE_URL": url.replace("/mundap?", "/commands?")}
+    return os.environ | {"DATABASE_URL": new_database("commands")}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 
 import psycopg
 
@@ -47,11 +47,10 @@ def test_production_wants_everything_from_the_environment(run: Run) -> None:
     assert "REDIS_URL" in done.stderr
 
 
-def test_a_database_of_a_newer_version_is_refused(run: Run) -> None:
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE newer")
-    newer = url.replace("/mundap?", "/newer?")
+def test_a_database_of_a_newer_version_is_refused(
+    run: Run, new_database: Callable[[str], str]
+) -> None:
+    newer = new_database("newer")
     assert run("check", DATABASE_URL=newer).returncode == 0
     with psycopg.connect(newer, autocommit=True) as connection:
         connection.execute(
@@ -62,10 +61,9 @@ def test_a_database_of_a_newer_version_is_refused(run: Run) -> None:
     assert "newer Mundap" in done.stderr
 
 
-def test_a_database_without_pgvector_names_the_statement(run: Run) -> None:
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE bare TEMPLATE template0")
-    done = run("check", DATABASE_URL=url.replace("/mundap?", "/bare?"))
+def test_a_database_without_pgvector_names_the_statement(
+    run: Run, new_database: Callable[..., str]
+) -> None:
+    done = run("check", DATABASE_URL=new_database("bare", template="template0"))
     assert done.returncode == 1
     assert "CREATE EXTENSION vector;" in done.stderr

@@ -125,7 +125,9 @@ def _title(status: int) -> str:
 
 
 def _body_for(request: HttpRequest, reply: ErrorReply) -> dict[str, Any]:
-    """Return the JSON body; under allauth's addresses its own shape stands beside ours."""
+    """Return the JSON body; allauth's addresses have its own shape beside ours, the classic contract's only a text."""
+    if request.path_info.startswith("/api/v1/chatbot/"):
+        return {"error": reply.message}
     if not request.path_info.startswith("/_allauth/"):
         return reply.body
     errors = [{"code": reply.code, "message": reply.message}]
