@@ -120,6 +120,13 @@ def test_nul_bytes_in_addresses(client: Client, address: str) -> None:
     assert client.get(address).status_code == 400
 
 
+@pytest.mark.parametrize("query", ["q=%ED%A0%80", "q=a%FFb", "%C3=1"])
+def test_addresses_that_are_not_text(client: Client, query: str) -> None:
+    reply = client.get(f"/api/v1/chats/?{query}")
+    assert reply.status_code == 400
+    assert reply.json()["error"]["code"] == "invalid_input"
+
+
 @pytest.mark.django_db
 def test_nul_bytes_in_cookies(client: Client) -> None:
     reply = client.get("/api/v1/tokens/", headers={"Cookie": r'sessionid="\000abcdefghij"'})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
@@ -23,7 +24,7 @@ _FOREIGN_JSON = "/_allauth/"
 
 
 class BadInputMiddleware:
-    """Refuses NUL bytes in addresses, cookies and foreign JSON; renders exceptions of plain Django views."""
+    """Refuses what is not text in addresses, cookies and foreign JSON; renders exceptions of plain Django views."""
 
     sync_capable = True
     async_capable = True
@@ -69,8 +70,13 @@ def _check(request: HttpRequest) -> None:
     texts = [request.path_info, headers.get("HTTP_X_SESSION_TOKEN", "")]
     if "HTTP_COOKIE" in headers:
         texts += request.COOKIES.values()
-    if any("\0" in text for text in texts) or "%00" in headers.get("QUERY_STRING", ""):
+    query = unquote_to_bytes(headers.get("QUERY_STRING", ""))
+    if any("\0" in text for text in texts) or b"\0" in query:
         raise InvalidInput(_("The request contains a NUL character."))
+    try:
+        query.decode()  # Django would put U+FFFD where there is half a surrogate pair
+    except UnicodeDecodeError as exc:
+        raise InvalidInput(_("The request is not UTF-8 text.")) from exc
     if request.method != "GET" and request.path_info.startswith(_FOREIGN_JSON):
         try:
             body = request.body
