@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -184,6 +185,13 @@ class ChatView(_ClassicView):
         await in_database_thread(services.delete_chat, self.user, chat)
         return Response({"message": _("ChatHistory deleted")})
 
+    async def http_method_not_allowed(  # type: ignore[override]
+        self, request: Request, chat_id: str
+    ) -> HttpResponseBase:
+        """Refuse the method, but only for a chat that is there: what is missing is not found by any method."""
+        await in_database_thread(classic.require_chat, self.user, _known(chat_id))
+        raise MethodNotAllowed(str(request.method))
+
 
 class SessionsView(_ClassicView):
     """All chats."""
@@ -212,8 +220,8 @@ def _collection(user: User, data: Mapping[str, Any]) -> Collection:
     category, number = data.get("category"), data.get("title_no")
     if not isinstance(category, str) or not category:
         raise InvalidInput(_("category is missing."))
-    if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 11:
-        number = int(number)
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number) if len(number) < 11 else _MOST_TITLE_NO + 1
     if not isinstance(number, int) or isinstance(number, bool):
         raise InvalidInput(_("title_no must be a whole number."))
     if not 0 <= number <= _MOST_TITLE_NO:
