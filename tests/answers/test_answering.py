@@ -152,6 +152,14 @@ def test_a_failing_model_is_a_clear_error(
     assert "bad key" not in raised.value.message
 
 
+def test_a_model_that_fails_is_not_said_to_send_rubbish(
+    kettles: Collection, model: ScriptedModel
+) -> None:
+    model.fail(500, "broken")
+    with pytest.raises(ModelError, match="The language model failed"):
+        ask(DESCALE, kettles)
+
+
 def test_a_title_is_the_question_cut_at_a_word() -> None:
     title = asyncio.run(write_title("How do I configure\nthe cache " + "very " * 30 + "well?"))
     assert title.startswith("How do I configure the cache very")

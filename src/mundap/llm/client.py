@@ -89,6 +89,8 @@ def _endpoint_errors() -> Iterator[None]:
         raise ModelError(
             _("The endpoint does not know this model. The operator must check MUNDAP_CHAT_MODEL.")
         ) from exc
+    except openai.InternalServerError as exc:
+        raise ModelError(_("The language model failed. Try again.")) from exc
     except httpx2.HTTPError as exc:
         raise ModelError(_("The language model stopped in the middle. Try again.")) from exc
     except (openai.OpenAIError, ValueError, AttributeError, KeyError, TypeError) as exc:
