@@ -28,6 +28,7 @@ class Probe:
 
     weights: Mapping[int, float]
     vector: Vector | None = None
+    is_reading: bool = False  # the query before it in other words: BM25 has looked for it already
 
 
 def statement(
@@ -52,7 +53,10 @@ def statement(
     for number, probe in enumerate(probes):
         parameters[f"sparse{number}"] = lexical.as_sparsevec(probe.weights)
         parameters[f"dense{number}"] = as_text(probe.vector) if probe.vector else None
-        rows.append(f"({number}, %(sparse{number})s::sparsevec, %(dense{number})s::halfvec)")
+        looks = "false" if probe.is_reading else "true"
+        rows.append(
+            f"({number}, %(sparse{number})s::sparsevec, %(dense{number})s::halfvec, {looks})"
+        )
     dense = (
         f"embedding.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
     )
@@ -81,12 +85,13 @@ _RELEASE_NOTES = (
 _LEXICAL_EXACT = f"""
     (SELECT id FROM (
         SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
-        WHERE collection_id = %(collection)s AND lexical IS NOT NULL OFFSET 0
+        WHERE asked.looks AND collection_id = %(collection)s AND lexical IS NOT NULL OFFSET 0
     ) AS matched WHERE distance < 0 ORDER BY distance LIMIT {CANDIDATES})"""
 _LEXICAL_BY_INDEX = f"""
     (SELECT id FROM (
         SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
-        WHERE collection_id = %(collection)s AND lexical IS NOT NULL ORDER BY distance LIMIT {CANDIDATES}
+        WHERE asked.looks AND collection_id = %(collection)s AND lexical IS NOT NULL
+        ORDER BY distance LIMIT {CANDIDATES}
     ) AS matched WHERE distance < 0)"""
 _DENSE_EXACT = f"""
     (SELECT passage_id FROM (
@@ -102,7 +107,7 @@ _EMBEDDING_JOIN = """
         AND embedding.model = %(model)s AND vector_dims(embedding.vector) = {dimensions}"""
 # For a vector that is still missing BM25 stands in: counted as average, such a passage would be pushed aside by others.
 _STATEMENT = f"""
-WITH asked(number, sparse, dense) AS (VALUES {{rows}}),
+WITH asked(number, sparse, dense, looks) AS (VALUES {{rows}}),
 found AS (
     SELECT DISTINCT candidate.id FROM asked CROSS JOIN LATERAL ({{finders}}) AS candidate(id)
 ),

@@ -43,7 +43,14 @@ class Term(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["collection", "dimension"], name="term_dimension")
         ]
-        indexes = [models.Index(fields=["collection", "sound"], name="term_by_sound")]
+        indexes = [
+            models.Index(fields=["collection", "sound"], name="term_by_sound"),
+            models.Index(
+                fields=["collection", "frequency"],
+                condition=models.Q(vector__isnull=False),
+                name="term_with_vector",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.text

@@ -137,7 +137,10 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     ]
     weights = [lookup.weights(asked) for asked in counts]
     return _Asked(
-        probes=[fusion.Probe(weights[number], named.get(reading)) for number, reading in readings],
+        probes=[
+            fusion.Probe(weights[number], named.get(reading), is_reading=reading != queries[number])
+            for number, reading in readings
+        ],
         owners=[number for number, _ in readings],
         rarity=[lookup.total(asked) for asked in counts],
         known=lookup.known,

@@ -36,7 +36,10 @@ FREQUENCY_GAIN = (
 )
 ONE_SYLLABLE_LOSS = 0.1  # one syllable has too many meanings
 MANY_PASSAGES = 500  # from so many on, rare words are no candidates: for meaning and for sound
-RARE_MEANING, RARE_SOUND = 1, 4
+PASSAGES_A_USE = (
+    4_000  # for each so many a word must be used once more, or it is too rare to be meant
+)
+RARE_SOUND = 4
 _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 
@@ -190,7 +193,7 @@ def _by_meaning(
                 [as_text(vectors[variant]) for variant in asked],
                 index.pk,
                 embedding_model(),
-                _rare(index, RARE_MEANING),
+                _rare(index, max(1, index.passages // PASSAGES_A_USE)),
                 FREQUENCY_GAIN * cross_language_cosine(),
             ],
         )
@@ -212,16 +215,18 @@ def _by_meaning(
     }
 
 
-# OFFSET 0: each vector is read from its text once, and not again for every term.
+# OFFSET 0: each vector is read from its text once and not for every term, and each cosine is computed once.
 _NEAREST_TERM = """
 SELECT asked.word, near.text, near.surface, near.frequency, near.cosine
 FROM (
     SELECT word, vector::halfvec({dimensions}) AS vector
     FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
 ) AS asked CROSS JOIN LATERAL (
-    SELECT text, surface, frequency, -(term.vector::halfvec({dimensions}) <#> asked.vector) AS cosine
-    FROM retrieval_term AS term
-    WHERE collection_id = %s AND model = %s AND vector_dims(term.vector) = {dimensions} AND frequency > %s
-    ORDER BY -(term.vector::halfvec({dimensions}) <#> asked.vector) + %s * ln(frequency) DESC LIMIT 1
+    SELECT * FROM (
+        SELECT text, surface, frequency, -(term.vector::halfvec({dimensions}) <#> asked.vector) AS cosine
+        FROM retrieval_term AS term
+        WHERE vector IS NOT NULL AND collection_id = %s AND model = %s AND vector_dims(vector) = {dimensions}
+            AND frequency > %s OFFSET 0
+    ) AS compared ORDER BY cosine + %s * ln(frequency) DESC LIMIT 1
 ) AS near
 """
