@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """Give what `mundap up` printed until it was ready; leave by Ctrl-C."""
+def serving(home: Path, *, leave_by: signal.Signals = signal.SIGINT) -> Iterator[str]:
+    """Give what `mundap up` printed until it was ready; leave by Ctrl-C, or another signal."""
     servers = ("DATABASE_URL", "REDIS_URL", "MUNDAP_EMBEDDING", "SECRET_KEY")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(servers)
@@ -46,7 +47,7 @@ def serving(home: Path) -> Iterator[str]:
                     break
             yield printed
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(leave_by)
             process.stdout.close()
             process.wait(timeout=60)
 
@@ -67,6 +68,15 @@ def test_up_serves_and_stops_everything(home: Path) -> None:
             assert json.load(reply)["meta"]["session_token"]
     left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True)
     assert left.stdout == ""
+
+
+def test_nothing_is_left_of_an_up_that_is_killed(home: Path) -> None:
+    with serving(home, leave_by=signal.SIGKILL):
+        pass
+    deadline = time.monotonic() + 40
+    while subprocess.run(["pgrep", "-f", str(home)], capture_output=True).stdout:
+        assert time.monotonic() < deadline, "something still runs"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])

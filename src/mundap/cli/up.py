@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mundap.cli.runtime import started
+from mundap.cli.worker import STOP_SECONDS
 from mundap.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mundap.library.models import Collection
 
 WORKER_CHECK_SECONDS = 2.0
-WORKER_STOP_SECONDS = 15.0
 FIRST_SHELF = {
     "source": "pypi:django==5.2.19#docs",
     "slug": "django",
@@ -95,16 +96,17 @@ def _worker() -> Iterator[None]:
 
 def _keep_worker(is_over: threading.Event) -> None:
     """Start the worker, again when it dies, until it is over. What it was doing is taken up by the next one."""
-    command = [sys.executable, "-m", "mundap.cli.main", "worker"]
+    command = [sys.executable, "-m", "mundap.cli.main", "worker", "--with-starter"]
     while not is_over.is_set():
-        with subprocess.Popen(command, start_new_session=True) as process:
+        # Its standard input ends when this process does, however it does.
+        with subprocess.Popen(command, start_new_session=True, stdin=subprocess.PIPE) as process:
             while process.poll() is None and not is_over.wait(WORKER_CHECK_SECONDS):
                 pass
             process.terminate()
             try:
-                process.wait(WORKER_STOP_SECONDS)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # and its clock
         if not is_over.wait(WORKER_CHECK_SECONDS):
             click.echo("The background worker ended by itself; it is started again.", err=True)
 

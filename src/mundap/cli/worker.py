@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import time
 import warnings
 
 import click
 
 from mundap.cli.runtime import started
+
+STOP_SECONDS = 15.0  # what runs then is taken up again by the next worker
 
 
 @click.command("worker")
@@ -17,8 +24,11 @@ from mundap.cli.runtime import started
     show_default=True,
     help="Tasks at once.",
 )
-def command(concurrency: int) -> None:
+@click.option("--with-starter", is_flag=True, hidden=True, help="End when standard input does.")
+def command(concurrency: int, with_starter: bool) -> None:
     """Do background work until stopped: read sources, index passages, fill in vectors."""
+    if with_starter:
+        threading.Thread(target=_end_with_starter, daemon=True).start()
     with started():
         from mundap.config.celery import app
 
@@ -35,3 +45,12 @@ def command(concurrency: int) -> None:
             "--scheduler=celery.beat:Scheduler",
         ]
         app.worker_main(["--quiet", "worker", *options, *alone])
+
+
+def _end_with_starter() -> None:
+    """End this worker, the leader of its process group, when the process that holds its standard input is gone."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os.killpg(0, signal.SIGKILL)
