@@ -164,7 +164,7 @@ def _retrieval(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _source(citation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part that AI SDK clients show as a source."""
-    title = " › ".join([citation["document"], *citation["headings"]])
+    title = " › ".join(dict.fromkeys([citation["document"], *citation["headings"]]))
     source = {"sourceId": citation["passage"], "title": title}
     if citation["url"]:
         return {"type": "source-url", "url": citation["url"], **source}
