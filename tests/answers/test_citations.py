@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from mundap.answers.citations import check, is_supported
+from mundap.answers.citations import check, is_supported, settled
 from mundap.answers.evidence import Evidence, Part
 
 REDIS = (
@@ -32,6 +32,33 @@ def test_a_marker_that_points_to_nothing_is_removed() -> None:
     text, citations = check("Set LOCATION to the URL of Redis [1]. It is fast [7].", BOTH)
     assert text == "Set LOCATION to the URL of Redis [1]. It is fast."
     assert [one.number for one in citations] == [1]
+
+
+def test_a_removed_marker_takes_its_space_along() -> None:
+    text, _ = check("It is fast [7]. Set LOCATION [1] to [8] the URL.", BOTH)
+    assert text == "It is fast. Set LOCATION [1] to the URL."
+
+
+ANSWERS = [
+    "Set LOCATION [1]. It is fast [7]. Done [1, 2, 9] [3] , really [12",
+    "Use `rows[8].x` and [9] `open[7]\nnow [7] [2]",
+    "\n Set it [1]:\n\n```python\nfirst = rows[7]\n```\n\n~~~\n[8]\n~~~\nThen [8].  \n",
+    "See [the docs](https://x/[7]) [[9]] [ 1 ] [1][7][2]",
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_is_shown_early_stays(answer: str) -> None:
+    final, _ = check(answer, BOTH)
+    shown = [settled(answer[:end], BOTH) for end in range(len(answer) + 1)]
+    for earlier, later in zip(shown, [*shown[1:], final], strict=True):
+        assert later.startswith(earlier)
+
+
+def test_little_is_held_back() -> None:
+    assert settled("Set `LOCATION` [1]", BOTH) == "Set `LOCATION` [1]"
+    assert settled("Set `LOCATION` to the URL [", BOTH) == "Set `LOCATION` to the URL"
+    assert settled("Set `LOCA", BOTH) == "Set"
 
 
 def test_lists_of_markers_become_single_ones() -> None:

@@ -142,25 +142,32 @@ async def _from_model(
     language: Language,
 ) -> AsyncIterator[AnswerEvent]:
     messages = _messages(question, collection, history, given, language)
-    text, usage, shown = "", {}, 0
+    text, usage, shown = "", {}, ""
     async for piece in client.stream_chat(messages):
         if isinstance(piece, Usage):
             usage = {"prompt": piece.prompt_tokens, "completion": piece.completion_tokens}
             continue
         text += piece
-        # Nothing is shown while the reply may still turn out to be the refusal.
-        if not NOT_IN_DOCUMENTS.startswith(text.strip()[: len(NOT_IN_DOCUMENTS)]):
-            yield TextDelta(text[shown:])
-            shown = len(text)
+        # Nothing is shown while the reply may still turn out to be the refusal, nor a marker that leads nowhere.
+        settled = "" if _may_be_refusal(text) else citations.settled(text, given)
+        if len(settled) > len(shown) and settled.startswith(shown):
+            yield TextDelta(settled[len(shown) :])
+            shown = settled
     if not text.strip():
         raise ModelError(_("The language model sent an empty answer. Try again."))
-    if not shown:
+    if _may_be_refusal(text):
         text, cited = quoting.refuse(given, language=language)
         yield TextDelta(text)
         yield Answered(text, cited, is_answered=False, language=language, usage=usage)
         return
     text, cited = citations.check(text, given)
+    if len(text) > len(shown) and text.startswith(shown):
+        yield TextDelta(text[len(shown) :])
     yield Answered(text, cited, is_answered=True, language=language, usage=usage)
+
+
+def _may_be_refusal(text: str) -> bool:
+    return NOT_IN_DOCUMENTS.startswith(text.strip()[: len(NOT_IN_DOCUMENTS)])
 
 
 def _messages(

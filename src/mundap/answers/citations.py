@@ -12,25 +12,32 @@ from collections.abc import Sequence
 from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.language import language_of
-from mundap.answers.markup import MARKER, outside_code, statements, units, without_code
+from mundap.answers.markup import MARKER, masked_code, outside_code, statements, units, without_code
 from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
 
 SUPPORTED_SHARE = 0.5
 QUOTE_CHARACTERS = 300
+_SPACED_MARKER = re.compile(r"([ \t]*)" + MARKER.pattern)
+_UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
 _NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
 
 
 def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation, ...]]:
     """Return the text with only markers that point to something, and a citation for each number in it."""
     by_number = {one.number: one for one in evidence}
-    clean = outside_code(text, lambda prose: MARKER.sub(lambda m: _known(m, by_number), prose))
-    clean = re.sub(r"[ \t]+(?=[.,;:!?]?$)", "", clean, flags=re.MULTILINE)
+    clean = _clean(text, by_number)
     cited: dict[int, list[str]] = {}
     for statement in statements(clean):
         for number in _numbers(statement):
             cited.setdefault(number, []).append(outside_code(statement, _without_markers))
     citations = [_cite(by_number[number], said) for number, said in sorted(cited.items())]
-    return clean.strip(), tuple(citations)
+    return clean, tuple(citations)
+
+
+def settled(text: str, evidence: Sequence[Evidence]) -> str:
+    """Return what `check` will make of an unfinished answer, without the end that may still become a marker or code."""
+    held = _UNSETTLED.search(masked_code(text))
+    return _clean(text[: held.start()] if held else text, {one.number: one for one in evidence})
 
 
 def quote_citation(one: Evidence, part: Part, quote: str) -> Citation:
@@ -64,8 +71,12 @@ def _without_markers(prose: str) -> str:
     return MARKER.sub("", prose)
 
 
-def _known(match: re.Match[str], by_number: dict[int, Evidence]) -> str:
-    return "".join(f"[{n}]" for n in map(int, match.group(1).split(",")) if n in by_number)
+def _clean(text: str, by_number: dict[int, Evidence]) -> str:
+    def known(match: re.Match[str]) -> str:
+        numbers = [n for n in map(int, match.group(2).split(",")) if n in by_number]
+        return match.group(1) + "".join(f"[{n}]" for n in numbers) if numbers else ""
+
+    return outside_code(text, lambda prose: _SPACED_MARKER.sub(known, prose)).strip()
 
 
 def _cite(one: Evidence, said: Sequence[str]) -> Citation:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from mundap.library.models import Collection, Document, Passage
+from mundap.library.parsing.page import Kind
 from mundap.retrieval.search import ScoredPassage
 
 
@@ -51,11 +52,13 @@ def gather(
 ) -> list[Evidence]:
     """Return the found passages as numbered evidence, best first; what does not fit the budget is left out.
 
-    Passages that follow each other in one section become one entry, so that nothing is sent or cited twice.
+    Passages that follow each other in one section become one entry, so that nothing is sent or cited twice. What goes
+    on with a definition comes with its beginning: the signature.
     """
     rows = _load(found, with_neighbours=is_widened)
     by_place = {(row.document_id, row.position): row for row in rows}
     by_id = {row.id: row for row in rows}
+    openings = {_section(row): row for row in rows if row.kind == Kind.DEFINITION}
     core = {one.passage for one in found}
     used: set[UUID] = set()
     evidence: list[Evidence] = []
@@ -64,6 +67,8 @@ def gather(
         if row is None or row.id in used:  # deleted since the search, or part of an earlier entry
             continue
         run = _run(row, by_place, core=core, is_widened=is_widened)
+        if (opening := openings.get(_section(row))) and opening not in run:
+            run = [opening, *run]
         run = [part for part in run if part.id not in used]
         cost = sum(count_tokens(part.text) for part in run)
         if cost > budget_tokens:
@@ -115,12 +120,24 @@ def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | Non
 def _load(found: Sequence[ScoredPassage], *, with_neighbours: bool) -> list[Passage]:
     rows = Passage.objects.defer("lexical")
     core = list(rows.filter(id__in=[one.passage for one in found]))
-    if not with_neighbours or not core:
-        return core
     places = Q()
     for row in core:
-        places |= Q(document=row.document_id, position__in=[row.position - 1, row.position + 1])
+        if row.kind != Kind.DEFINITION:
+            places |= Q(
+                document=row.document_id,
+                kind=Kind.DEFINITION,
+                headings=row.headings,
+                position__lt=row.position,
+            )
+        if with_neighbours:
+            places |= Q(document=row.document_id, position__in=[row.position - 1, row.position + 1])
+    if not places:
+        return core
     return core + list(rows.filter(places).exclude(id__in=[row.id for row in core]))
+
+
+def _section(row: Passage) -> tuple[UUID, tuple[str, ...]]:
+    return row.document_id, tuple(row.headings)
 
 
 def _run(

@@ -36,6 +36,11 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
     return "".join([*pieces, change(text[last:])])
 
 
+def masked_code(text: str) -> str:
+    """Return `text` with its code made unreadable; every character stays in its place."""
+    return _CODE.sub(lambda match: "x" * len(match.group()), text)
+
+
 def without_code(text: str) -> str:
     """Return `text` with its code left out."""
     return _CODE.sub("", text)

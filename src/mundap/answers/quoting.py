@@ -17,6 +17,7 @@ from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.language import Language
 from mundap.answers.markup import Unit, units
+from mundap.library.parsing.page import Kind
 from mundap.retrieval.relevance import rank_texts
 
 ENTRIES = 3  # passages quoted from, at most
@@ -94,7 +95,7 @@ def _choose(mine: Sequence[_Candidate], ranked: dict[int, float], limit: int) ->
     chosen: set[int] = set()
     length = 0
     best = sorted(range(len(mine)), key=lambda place: ranked[id(mine[place])], reverse=True)[:limit]
-    if mine and mine[0].part.kind == "definition":
+    if mine and mine[0].part.kind == Kind.DEFINITION:
         best = [*range(min(2, len(mine))), *best]
     for place in best:
         for one in _with_announced(mine, place):
