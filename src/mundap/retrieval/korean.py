@@ -42,6 +42,7 @@ STOP_WORDS = frozenset(
         "정도 부분 관련 가능 사용 필요 "
     )
 )
+_NOT_TELLING = STOP_WORDS.union(_PARTICLES, _VERB_ENDINGS)
 _MIN_STEM = 2  # syllables; a shorter rest says too little to be right
 _HANGUL = re.compile(r"[\uac00-\ud7a3]+")
 
@@ -71,8 +72,11 @@ def words_of(text: str) -> list[str]:
 
 
 def is_telling(word: str) -> bool:
-    """Return whether the word says what a question is about, and does not only ask, point or link."""
-    return word not in STOP_WORDS and stem_of(word) not in STOP_WORDS
+    """Return whether the word says what a question is about, and does not only ask, point, count or link.
+
+    A particle stands alone where it follows a name in Latin script (`datetime을`).
+    """
+    return len(word) >= _MIN_STEM and not {word, stem_of(word)} & _NOT_TELLING
 
 
 def variants_of(word: str) -> list[str]:
