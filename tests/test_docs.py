@@ -48,3 +48,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), (
                 f"{page.name} links to {target}, which is not there"
             )
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = set(re.findall(r"\]\((\S+\.md)\)", (folder / "README.md").read_text()))
+    assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
