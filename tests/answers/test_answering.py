@@ -80,7 +80,7 @@ def test_the_model_answers_from_the_passages(kettles: Collection, model: Scripte
     model.say("descaling a kettle\nhow to descale\ndescale_kettle\nacid")
     model.say("Use citric acid for twenty minutes [1]. It sings [9].")
     _, streamed, final = ask(DESCALE, kettles)
-    assert streamed == "Use citric acid for twenty minutes [1]. It sings [9]."
+    assert streamed == "Use citric acid for twenty minutes [1]. It sings."
     assert final.text == "Use citric acid for twenty minutes [1]. It sings."
     assert [one.number for one in final.citations] == [1]
     assert final.usage["completion"] > 0

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from mundap.answers.citations import check, is_supported, settled
+from mundap.answers.citations import Unfinished, check, is_supported
 from mundap.answers.evidence import Evidence, Part
 
 REDIS = (
@@ -50,15 +50,23 @@ ANSWERS = [
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_what_is_shown_early_stays(answer: str) -> None:
     final, _ = check(answer, BOTH)
-    shown = [settled(answer[:end], BOTH) for end in range(len(answer) + 1)]
+    unfinished = Unfinished(BOTH)
+    shown = [unfinished.add(character) for character in answer]
     for earlier, later in zip(shown, [*shown[1:], final], strict=True):
         assert later.startswith(earlier)
 
 
-def test_little_is_held_back() -> None:
-    assert settled("Set `LOCATION` [1]", BOTH) == "Set `LOCATION` [1]"
-    assert settled("Set `LOCATION` to the URL [", BOTH) == "Set `LOCATION` to the URL"
-    assert settled("Set `LOCA", BOTH) == "Set"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Set `LOCATION` [1]", "Set `LOCATION` [1]"),
+        ("Set it.\n\n```\nrows[7] = [8", "Set it.\n\n```\nrows[7] = [8"),
+        ("Set `LOCATION` to the URL [", "Set `LOCATION` to the URL"),
+        ("Set [7] `LOCA", "Set"),
+    ],
+)
+def test_little_is_held_back(text: str, shown: str) -> None:
+    assert Unfinished(BOTH).add(text) == shown
 
 
 def test_lists_of_markers_become_single_ones() -> None:

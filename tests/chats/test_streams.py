@@ -141,15 +141,15 @@ def test_stopping_what_has_ended_changes_nothing(alice_api: Api) -> None:
     assert alice_api.post(f"turns/{done['turn']}/stop/").json() == done
 
 
-def test_a_marker_that_points_to_nothing_is_taken_back(
+def test_a_marker_that_points_to_nothing_is_never_shown(
     alice_api: Api, model: ScriptedModel
 ) -> None:
     script(model, "Use the Redis backend [1]. Nobody knows [99].")
     with alice_api.asking(QUESTION) as stream:
         stream.to_end()
     answer = Message.objects.get(role="assistant")
-    assert "[99]" not in answer.text
-    assert stream.part("data-final")["data"] == {"text": answer.text}
+    assert answer.text == stream.text == "Use the Redis backend [1]. Nobody knows."
+    assert "data-final" not in stream.kinds
 
 
 def test_a_deleted_chat_stops_writing(alice_api: Api, model: ScriptedModel) -> None:

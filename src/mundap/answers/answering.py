@@ -143,14 +143,15 @@ async def _from_model(
 ) -> AsyncIterator[AnswerEvent]:
     messages = _messages(question, collection, history, given, language)
     text, usage, shown = "", {}, ""
+    unfinished = citations.Unfinished(given)
     async for piece in client.stream_chat(messages):
         if isinstance(piece, Usage):
             usage = {"prompt": piece.prompt_tokens, "completion": piece.completion_tokens}
             continue
         text += piece
         # Nothing is shown while the reply may still turn out to be the refusal, nor a marker that leads nowhere.
-        settled = "" if _may_be_refusal(text) else citations.settled(text, given)
-        if len(settled) > len(shown) and settled.startswith(shown):
+        settled = unfinished.add(piece)
+        if not _may_be_refusal(text) and settled != shown and settled.startswith(shown):
             yield TextDelta(settled[len(shown) :])
             shown = settled
     if not text.strip():
@@ -161,7 +162,7 @@ async def _from_model(
         yield Answered(text, cited, is_answered=False, language=language, usage=usage)
         return
     text, cited = citations.check(text, given)
-    if len(text) > len(shown) and text.startswith(shown):
+    if text != shown and text.startswith(shown):
         yield TextDelta(text[len(shown) :])
     yield Answered(text, cited, is_answered=True, language=language, usage=usage)
 

@@ -17,7 +17,7 @@ from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
 
 SUPPORTED_SHARE = 0.5
 QUOTE_CHARACTERS = 300
-_SPACED_MARKER = re.compile(r"([ \t]*)" + MARKER.pattern)
+_SPACED_MARKER = re.compile(r"(?<![ \t])([ \t]*)" + MARKER.pattern)
 _UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
 _NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
 def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation, ...]]:
     """Return the text with only markers that point to something, and a citation for each number in it."""
     by_number = {one.number: one for one in evidence}
-    clean = _clean(text, by_number)
+    clean = _clean(text, by_number).strip()
     cited: dict[int, list[str]] = {}
     for statement in statements(clean):
         for number in _numbers(statement):
@@ -34,10 +34,24 @@ def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation,
     return clean, tuple(citations)
 
 
-def settled(text: str, evidence: Sequence[Evidence]) -> str:
-    """Return what `check` will make of an unfinished answer, without the end that may still become a marker or code."""
-    held = _UNSETTLED.search(masked_code(text))
-    return _clean(text[: held.start()] if held else text, {one.number: one for one in evidence})
+class Unfinished:
+    """An answer that is still being written, as far as it can be shown: all but an end that may become a marker."""
+
+    def __init__(self, evidence: Sequence[Evidence]) -> None:
+        self._by_number = {one.number: one for one in evidence}
+        self._lines = ""  # which are whole, and need not be looked at again
+        self._rest = ""
+
+    def add(self, piece: str) -> str:
+        """Return the text to be shown; it begins with what was returned before, and `check` returns it in the end."""
+        self._rest += piece
+        masked = masked_code(self._rest)
+        held = _UNSETTLED.search(masked)
+        end = held.start() if held else len(masked)
+        whole = masked.rfind("\n", 0, end) + 1
+        self._lines += _clean(self._rest[:whole], self._by_number)
+        self._rest = self._rest[whole:]
+        return (self._lines + _clean(self._rest[: end - whole], self._by_number)).strip()
 
 
 def quote_citation(one: Evidence, part: Part, quote: str) -> Citation:
@@ -76,7 +90,7 @@ def _clean(text: str, by_number: dict[int, Evidence]) -> str:
         numbers = [n for n in map(int, match.group(2).split(",")) if n in by_number]
         return match.group(1) + "".join(f"[{n}]" for n in numbers) if numbers else ""
 
-    return outside_code(text, lambda prose: _SPACED_MARKER.sub(known, prose)).strip()
+    return outside_code(text, lambda prose: _SPACED_MARKER.sub(known, prose))
 
 
 def _cite(one: Evidence, said: Sequence[str]) -> Citation:

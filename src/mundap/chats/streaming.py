@@ -2,7 +2,7 @@
 
 Parts, in this order: `start`, `data-title`, `data-retrieval`, `text-start`, `text-delta`…, `text-end`, a `source-url`
 or `source-document` for each citation, `data-citations`, `data-final` where the stored text differs from the deltas
-(markers that point to nothing are gone: a client shows it instead), `message-metadata`, `error` or `abort`, `finish`.
+(a client shows it instead), `message-metadata`, `error` or `abort`, `finish`.
 
 Each event's id is `<turn>-<characters of the text sent so far>`, so a stream can be taken up again in any process, from
 memory or from the stored text: what had been read before comes again, the deltas go on behind the characters named by
