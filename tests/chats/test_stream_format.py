@@ -103,7 +103,7 @@ def test_a_final_text_that_differs_is_sent_whole() -> None:
 def test_a_citation_without_an_address_is_a_document() -> None:
     events = Encoder(TURN).events(view("Use it [1].", State.COMPLETE, citations=[CITATION]))
     (source,) = [part for part in parts(events) if part["type"] == "source-document"]
-    assert source["title"] == "The cache › The cache › Redis"
+    assert source["title"] == "The cache › Redis"
     (listed,) = [part for part in parts(events) if part["type"] == "data-citations"]
     assert "content_hash" not in listed["data"][0]
 
