@@ -26,7 +26,7 @@ def use_indexes(cursor: CursorWrapper) -> None:
 
     An index covers all collections: the scan goes on until it has met enough passages of the one that is searched.
     """
-    cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 200")
+    cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 400")
 
 
 def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:

@@ -28,7 +28,7 @@ from mundap.retrieval.embeddings import (
     is_local_model,
 )
 from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
-from mundap.retrieval.korean import variants_of, words_of
+from mundap.retrieval.korean import STOP_WORDS, variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.support import Evidence, support_of
 
@@ -174,6 +174,7 @@ class _Mappings:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], tuple[terms.Mapped, ...]] = {}
+        self._centres: dict[str, Vector] = {}
 
     def known(
         self, index: LexicalIndex, words: Sequence[str]
@@ -185,12 +186,23 @@ class _Mappings:
         self, index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector]
     ) -> dict[str, tuple[terms.Mapped, ...]]:
         """Map the words and keep the result, unless vectors are missing and it is only half of what it can be."""
-        mapped = terms.map_words(index, words, vectors) if words else {}
+        if not words:
+            return {}
+        mapped = terms.map_words(index, words, vectors, centre=self._centre() if vectors else [])
         if vectors:
             if len(self._kept) > MAX_KEPT_WORDS:
                 self._kept = {}
             self._kept |= {_key(index, word): near for word, near in mapped.items()}
         return mapped
+
+    def _centre(self) -> Vector:
+        """Return the mean vector of Korean words that say nothing; nothing where the endpoint fails."""
+        model = embedding_model()
+        if model not in self._centres and (vectors := _vectors(sorted(STOP_WORDS))):
+            self._centres[model] = [
+                sum(numbers) / len(vectors) for numbers in zip(*vectors, strict=True)
+            ]
+        return self._centres.get(model, [])
 
 
 def _key(index: LexicalIndex, word: str) -> tuple[object, ...]:

@@ -112,12 +112,15 @@ def gloss(question: str, mapped: Mapping[str, Sequence[Mapped]]) -> str:
 
 
 def map_words(
-    index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector]
+    index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector], *, centre: Vector
 ) -> dict[str, tuple[Mapped, ...]]:
-    """Return what each Korean word stands for; `vectors` has those of its variants, or is empty."""
+    """Return what each Korean word stands for.
+
+    `vectors` has those of its variants, or is empty; `centre` is the mean vector of words that say nothing.
+    """
     variants = {word: variants_of(word) for word in words if is_telling(word)}
     sounds = _by_sound(index, list(variants))
-    meanings = _by_meaning(index, variants, vectors) if vectors else {}
+    meanings = _by_meaning(index, variants, vectors, centre) if vectors else {}
     return {word: tuple(_choose(meanings.get(word), sounds.get(word))) for word in words}
 
 
@@ -179,8 +182,16 @@ def _rare(index: LexicalIndex, frequency: int) -> int:
 
 
 def _by_meaning(
-    index: LexicalIndex, variants: Mapping[str, Sequence[str]], vectors: Mapping[str, Vector]
+    index: LexicalIndex,
+    variants: Mapping[str, Sequence[str]],
+    vectors: Mapping[str, Vector],
+    centre: Vector,
 ) -> dict[str, _Near]:
+    """Return the nearest term of each word.
+
+    Some terms are near to any word; what a term has in common with words that say nothing is taken off, as in Conneau
+    et al. (2018) for dictionaries: the mean of those words is subtracted from the word.
+    """
     asked = sorted({variant for some in variants.values() for variant in some} & set(vectors))
     if not asked:
         return {}
@@ -191,22 +202,21 @@ def _by_meaning(
             [
                 asked,
                 [as_text(vectors[variant]) for variant in asked],
+                [as_text(_less(vectors[variant], centre)) for variant in asked],
+                FREQUENCY_GAIN * cross_language_cosine(),
                 index.pk,
                 embedding_model(),
                 _rare(index, max(1, index.passages // PASSAGES_A_USE)),
-                FREQUENCY_GAIN * cross_language_cosine(),
             ],
         )
         nearest = {
             variant: _Near(
-                FREQUENCY_GAIN * math.log(frequency)
-                + cosine / cross_language_cosine()
-                - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0),
+                fit / cross_language_cosine() - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0),
                 cosine / cross_language_cosine(),
                 text,
                 surface,
             )
-            for variant, text, surface, frequency, cosine in cursor.fetchall()
+            for variant, text, surface, cosine, fit in cursor.fetchall()
         }
     return {
         word: max(nearest[variant] for variant in some if variant in nearest)
@@ -215,18 +225,26 @@ def _by_meaning(
     }
 
 
-# OFFSET 0: each vector is read from its text once and not for every term, and each cosine is computed once.
+def _less(vector: Vector, centre: Vector) -> Vector:
+    return (
+        [a - b for a, b in zip(vector, centre, strict=True)]
+        if len(centre) == len(vector)
+        else vector
+    )
+
+
+# OFFSET 0: each vector is read from its text once and not for every term, and each product is computed once.
 _NEAREST_TERM = """
-SELECT asked.word, near.text, near.surface, near.frequency, near.cosine
+SELECT asked.word, near.text, near.surface, -(near.vector::halfvec({dimensions}) <#> asked.vector), near.fit
 FROM (
-    SELECT word, vector::halfvec({dimensions}) AS vector
-    FROM unnest(%s::text[], %s::text[]) AS given(word, vector) OFFSET 0
+    SELECT word, vector::halfvec({dimensions}) AS vector, centred::halfvec({dimensions}) AS centred
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS given(word, vector, centred) OFFSET 0
 ) AS asked CROSS JOIN LATERAL (
-    SELECT * FROM (
-        SELECT text, surface, frequency, -(term.vector::halfvec({dimensions}) <#> asked.vector) AS cosine
+    SELECT text, surface, vector, product + %s * ln(frequency) AS fit FROM (
+        SELECT text, surface, vector, frequency, -(term.vector::halfvec({dimensions}) <#> asked.centred) AS product
         FROM retrieval_term AS term
         WHERE vector IS NOT NULL AND collection_id = %s AND model = %s AND vector_dims(vector) = {dimensions}
             AND frequency > %s OFFSET 0
-    ) AS compared ORDER BY cosine + %s * ln(frequency) DESC LIMIT 1
+    ) AS compared ORDER BY fit DESC LIMIT 1
 ) AS near
 """
