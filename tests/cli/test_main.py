@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
+import pytest
 
 from tests.cli.conftest import Run
 
@@ -27,10 +28,21 @@ def test_an_unknown_command_is_a_usage_error(run: Run) -> None:
     assert "no command 'sing'" in done.stderr
 
 
-def test_a_setting_that_cannot_be_understood_is_named(run: Run) -> None:
-    done = run("ask", "What?", "--collection", "x", MUNDAP_OPEN_SIGNUP="perhaps")
-    assert done.returncode == 1
-    assert "MUNDAP_OPEN_SIGNUP='perhaps'" in done.stderr
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MUNDAP_OPEN_SIGNUP", "perhaps"),
+        ("MUNDAP_TURN_SECONDS", "long"),
+        ("MUNDAP_THROTTLE_USER", "lots"),
+        ("MUNDAP_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_setting_that_cannot_be_understood_is_named(run: Run, variable: str, value: str) -> None:
+    for command in (["ask", "What?", "--collection", "x"], ["doctor"]):
+        done = run(*command, **{variable: value})
+        assert done.returncode == 1
+        assert f"{variable}={value!r}" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_database_that_is_not_there_is_said(run: Run) -> None:

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def _examine() -> dict[str, Any]:
             check_embeddings(states),
             check_chat_model(),
         ]
+        _read_settings()
     except ConfigurationError as exc:
         system.add(exc.message, "Correct it in the environment or in .env.")
     problems = [
@@ -117,6 +119,13 @@ def _check_environment(system: PartReport) -> None:
                 f"With MUNDAP_ENV=production these must be set: {', '.join(missing)}.",
                 "Set each to a long random text of its own and keep it.",
             )
+
+
+def _read_settings() -> None:
+    """Read all settings, as every other command does when it starts. Raises ConfigurationError."""
+    if not env.text("SECRET_KEY"):  # those others keep one under the home
+        os.environ["SECRET_KEY"] = "for reading the settings only"  # noqa: S105
+    import_module("mundap.config.settings")
 
 
 def _about_home(home: Path | None) -> dict[str, Any] | None:

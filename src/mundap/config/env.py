@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -49,6 +50,14 @@ def choice(name: str, options: tuple[str, ...], *, default: str) -> str:
     value = text(name, default)
     if value not in options:
         raise ConfigurationError(f"{name}={value!r} is unknown; use one of: {', '.join(options)}.")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    """Return an amount a period, as in `600/min`."""
+    value = text(name, default)
+    if not re.fullmatch(r"\d+\s*/\s*[smhd][a-z]*", value):
+        raise ConfigurationError(f"{name}={value!r} is not a rate; write it as in {default}.")
     return value
 
 

@@ -200,9 +200,9 @@ REST_FRAMEWORK = {
         "mundap.config.throttles.AddressThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "user": env.text("MUNDAP_THROTTLE_USER", "600/min"),
-        "address": env.text("MUNDAP_THROTTLE_ADDRESS", "120/min"),
-        "turns": env.text("MUNDAP_THROTTLE_TURNS", "30/min"),
+        "user": env.rate("MUNDAP_THROTTLE_USER", "600/min"),
+        "address": env.rate("MUNDAP_THROTTLE_ADDRESS", "120/min"),
+        "turns": env.rate("MUNDAP_THROTTLE_TURNS", "30/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "mundap.config.exceptions.handle",
@@ -285,12 +285,13 @@ CELERY = {
     },
 }
 
+LOG_LEVEL = env.choice("MUNDAP_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), default="WARNING")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("MUNDAP_LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # A client's own mistakes (401, 404 …) are answered, not logged.
     "loggers": {"django.request": {"level": "ERROR"}},
 }
