@@ -86,6 +86,14 @@ def test_an_archive_that_climbs_out(run: Run, tmp_path: Path):
     assert "climbs out of its folder" in done.stderr
 
 
+def test_vectors_that_cannot_be_made_leave_the_words(run: Run, folder: Path):
+    away = {"MUNDAP_EMBEDDING_BASE_URL": "http://127.0.0.1:9/v1", "MUNDAP_EMBEDDING_MODEL": "none"}
+    done = run("ingest", f"dir:{folder}", "--slug", "wordy", "--wait-vectors", **away)
+    assert done.returncode == 1
+    assert "'wordy' is on the shelf and found by words" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_pages_that_cannot_be_read_are_named(run: Run, folder: Path):
     (folder / "broken.md").write_bytes(bytes(range(256)) * 40)
     done = run("ingest", f"dir:{folder}", "--slug", "half-broken")

@@ -50,6 +50,7 @@ def serving(home: Path, *, leave_by: signal.Signals = signal.SIGINT) -> Iterator
             process.send_signal(leave_by)
             process.stdout.close()
             process.wait(timeout=60)
+    assert process.returncode == {signal.SIGINT: 0}.get(leave_by, -leave_by)
 
 
 def test_up_serves_and_stops_everything(home: Path) -> None:

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from mundap.cli.runtime import started
-from mundap.errors import InvalidInput, SourceError
+from mundap.errors import InvalidInput, ModelError, SourceError
 
 if TYPE_CHECKING:
     from mundap.accounts.models import User
@@ -114,8 +114,14 @@ def _index(collection: Collection, *, wait_vectors: bool) -> None:
     with _bar("Indexing", "passage") as show:
         index_lexical(collection, progress=show)
     if wait_vectors:
-        with _bar("Vectors", "passage") as show:
-            embed_missing(collection, progress=show)
+        try:
+            with _bar("Vectors", "passage") as show:
+                embed_missing(collection, progress=show)
+        except ModelError as exc:
+            raise ModelError(
+                f"{exc.message} {collection.slug!r} is on the shelf and found by words; its vectors are missing. "
+                "`mundap doctor` tells more; the same command again goes on."
+            ) from exc
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import importlib
 import logging
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -37,6 +38,13 @@ class _Commands(click.Group):
             command: click.Command = module.command
             return command
         return _management_command(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("mundap: interrupted", err=True)
+            ctx.exit(130)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -121,7 +121,8 @@ def _welcome(address: str, seconds: float) -> None:
     if not settings.IS_PRODUCTION and (demo := make_demo_account()):
         click.echo(f"  Log in as {demo.email} with the password {demo.password}")
     for collection in Collection.objects.order_by("category", "title_no")[:5]:
-        click.echo(f"  On the shelf: {collection.title} {collection.version}{_state(collection)}")
+        name = f"{collection.title} {collection.version}".rstrip()
+        click.echo(f"  On the shelf: {name}{_state(collection)}")
     if settings.CHAT_MODEL and settings.CHAT_BASE_URL:
         click.echo(f"  Answers by {settings.CHAT_MODEL}")
     else:
@@ -143,12 +144,13 @@ def _state(collection: Collection) -> str:
 
 def _serve(listener: socket.socket) -> None:
     import uvicorn
+    from django.conf import settings
 
     from mundap.config.asgi import application
 
     config = uvicorn.Config(
         application,
-        log_level=os.environ.get("MUNDAP_LOG_LEVEL", "warning").lower(),
+        log_level=settings.LOG_LEVEL.lower(),
         access_log=False,
         lifespan="on",
         ws="none",
@@ -156,4 +158,6 @@ def _serve(listener: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=30,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # which is how one stops it
+        uvicorn.Server(config).run(sockets=[listener])
+    click.echo("Stopping …", err=True)
