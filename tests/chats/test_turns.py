@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -222,6 +223,16 @@ def test_a_body_that_is_no_json_object_is_refused(alice_api: Api, body: bytes) -
     assert reply.status_code == 400
     assert reply.json()["error"]["message"]
     assert not Chat.objects.exists()
+
+
+@pytest.mark.parametrize(("text", "status"), [(QUESTION, 200), ("R" * 300_000, 413)])
+def test_a_body_may_come_in_chunks(alice_api: Api, text: str, status: int) -> None:
+    body = json.dumps({"collection": "shelf", "text": text}).encode()
+    pieces = (body[start : start + 1000] for start in range(0, len(body), 1000))
+    reply = alice_api.http.post(
+        "chats/", content=pieces, headers={"Content-Type": "application/json"}
+    )
+    assert reply.status_code == status
 
 
 def test_the_largest_question_is_taken(alice_api: Api) -> None:

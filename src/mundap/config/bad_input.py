@@ -5,12 +5,14 @@ It stands before the session's middleware, which would take a NUL in a cookie to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
@@ -56,12 +58,24 @@ class BadInputMiddleware:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
+    _measure_chunks(request)
     try:
         _check(request)
     except MundapError as exc:
         reply = describe(exc)
         return respond(request, reply) if reply else None
     return None
+
+
+def _measure_chunks(request: HttpRequest) -> None:
+    """Say how long a body is that came in chunks: what has no length is an empty body to REST framework."""
+    headers = request.META
+    is_chunked = "HTTP_TRANSFER_ENCODING" in headers and not headers.get("CONTENT_LENGTH")
+    if is_chunked and isinstance(request, ASGIRequest):
+        body = request._stream  # noqa: SLF001 - a file by now; `body` would take it into memory, however long it is
+        body.seek(0, os.SEEK_END)
+        headers["CONTENT_LENGTH"] = str(body.tell())
+        body.seek(0)
 
 
 def _check(request: HttpRequest) -> None:
