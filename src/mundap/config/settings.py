@@ -202,7 +202,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "user": env.rate("MUNDAP_THROTTLE_USER", "600/min"),
         "address": env.rate("MUNDAP_THROTTLE_ADDRESS", "120/min"),
-        "turns": env.rate("MUNDAP_THROTTLE_TURNS", "30/min"),
+        "turns": env.rate("MUNDAP_THROTTLE_TURNS", "120/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "mundap.config.exceptions.handle",
