@@ -6,6 +6,8 @@ Small collections are searched exactly: every neighbour is found, and nothing ha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -34,6 +36,28 @@ def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
     largest = LexicalIndex.objects.aggregate(Max("passages"))["passages__max"] or 0
     if largest < at_least:
         return
+    with only_worker(
+        "search indexes"
+    ) as is_ours:  # what is being made looks half made to another worker
+        if is_ours:
+            _make_all()
+
+
+@contextmanager
+def only_worker(task: str) -> Iterator[bool]:
+    """Yield whether no other worker is at this task; a worker that dies lets go with its connection."""
+    name = f"mundap {task}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        (is_ours,) = cursor.fetchone()
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def _make_all() -> None:
     _make("passage_lexical_hnsw", "library_passage USING hnsw (lexical sparsevec_ip_ops)")
     model = embedding_model()
     vector = Embedding.objects.filter(model=model).values_list("vector", flat=True).first()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -20,7 +19,7 @@ from mundap.library.models import Collection, Embedding, Passage
 from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import Vector, embed, embedding_model, has_embeddings
 from mundap.retrieval.fusion import as_text
-from mundap.retrieval.indexes import make_search_indexes
+from mundap.retrieval.indexes import make_search_indexes, only_worker
 from mundap.retrieval.models import LexicalIndex, Term
 from mundap.retrieval.transliteration import sound_of_english
 
@@ -176,7 +175,7 @@ def embed_missing(
     collections = [collection] if collection else list(Collection.objects.order_by("created_at"))
     done = 0
     for each in collections:
-        with _only_worker(each) as is_ours:
+        with only_worker(f"embed {each.pk}") as is_ours:
             if is_ours:
                 _embed_terms(each, should_stop)
                 done += _embed_passages(each, progress, should_stop)
@@ -273,17 +272,3 @@ def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> Non
             )
         # Searches remember what words were mapped to until the collection's index is a newer one.
         LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
-
-
-@contextmanager
-def _only_worker(collection: Collection) -> Iterator[bool]:
-    """Yield whether no other worker embeds this collection; a worker that dies lets go with its connection."""
-    name = f"mundap embed {collection.pk}"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        (is_ours,) = cursor.fetchone()
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
