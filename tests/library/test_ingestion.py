@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict, IngestionRunning, ServiceUnavailable, SourceError
@@ -325,6 +325,22 @@ class TestTrouble:
         assert not Document.objects.filter(path="guide/sugar.md").exists(), (
             "no page without passages"
         )
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_bug_is_noted_for_the_worker_not_to_meet_it_again(self, folder):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ALTER TABLE library_document ADD CONSTRAINT bug CHECK (path = '') NOT VALID"
+            )
+        try:
+            with pytest.raises(IntegrityError):
+                ingest_source(f"dir:{folder}", ShelfMark(slug="buggy"))
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE library_document DROP CONSTRAINT bug")
+        collection = Collection.objects.get(slug="buggy")
+        assert collection.state == Collection.State.FAILED
+        assert "a bug in Mundap" in collection.error
 
     @pytest.mark.django_db(transaction=True)
     def test_it_goes_on_when_there_is_room(self, folder):

@@ -13,6 +13,7 @@ from mundap.retrieval import lexical
 from mundap.retrieval.indexing import embed_missing, embedding_progress, index_lexical
 from mundap.retrieval.models import Term
 from mundap.retrieval.search import search
+from mundap.retrieval.tasks import fill_vectors
 from tests.retrieval.conftest import PAGES, add_pages
 
 
@@ -108,6 +109,13 @@ def test_an_endpoint_that_is_away_is_an_error_that_can_be_tried_again(words_only
         embed_missing(words_only)
     assert caught.value.is_retryable
     assert embedding_progress(words_only).done == 0
+
+
+def test_the_worker_says_once_why_vectors_wait(words_only, settings, caplog):
+    settings.EMBEDDING_BASE_URL = "http://127.0.0.1:9/v1"
+    fill_vectors()
+    fill_vectors()
+    assert caplog.text.count("Vectors wait") == 1
 
 
 def test_a_wrong_key_is_an_error(words_only, settings):

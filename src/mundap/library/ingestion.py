@@ -21,7 +21,12 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from mundap.errors import IngestionRunning, ServiceUnavailable, SourceError
+from mundap.errors import (
+    Conflict,
+    IngestionRunning,
+    MundapError,
+    ServiceUnavailable,
+)
 from mundap.library.chunking import PassageDraft
 from mundap.library.models import Collection, Document, Passage
 from mundap.library.reading import HashedPage, ReadPage, SourceReader
@@ -35,6 +40,7 @@ COUNT_SECONDS = 1.0  # how often the collection's own counter is written
 BATCH = 1_000
 
 logger = logging.getLogger(__name__)
+_BUG = "Reading it came upon a bug in Mundap; the log of the run says where."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +110,13 @@ def _failure_noted(collection: Collection) -> Iterator[None]:
     try:
         with _as_unavailable():
             yield
-    except (SourceError, ServiceUnavailable) as exc:
+    except Conflict:  # of the run's own options
+        raise
+    except Exception as exc:  # a bug, too, or the worker would meet it again every few seconds
         with suppress(DatabaseError):
             has_pages = collection.documents.exists()
             collection.state = Collection.State.READY if has_pages else Collection.State.FAILED
-            collection.error = exc.message
+            collection.error = exc.message if isinstance(exc, MundapError) else _BUG
             collection.save(update_fields=["state", "error", "updated_at"])
         raise
 

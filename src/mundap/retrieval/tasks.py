@@ -18,6 +18,7 @@ from mundap.library.models import Collection
 from mundap.retrieval.indexing import embed_missing, index_lexical
 
 logger = logging.getLogger(__name__)
+_said: set[str] = set()
 
 
 @shared_task
@@ -31,6 +32,8 @@ def read_sources() -> None:
             continue
         except MundapError as error:  # it stands on the collection, where people see it
             logger.warning("Reading %s failed: %s", collection.slug, error.message)
+        except Exception:  # the edge: a bug with one collection does not keep the others waiting
+            logger.exception("Reading %s failed", collection.slug)
     for collection in Collection.objects.filter(passages__lexical__isnull=True).distinct():
         index_lexical(collection)
 
@@ -41,4 +44,8 @@ def fill_vectors() -> None:
     try:
         embed_missing(should_stop=lambda: state.should_stop is not None)
     except ModelError as error:
-        logger.warning("Vectors wait: %s", error.message)
+        if error.message not in _said:  # it is tried again every few seconds
+            _said.add(error.message)
+            logger.warning("Vectors wait until it works (see mundap doctor): %s", error.message)
+    else:
+        _said.clear()
