@@ -10,7 +10,12 @@ from django.db import connection
 from mundap.errors import ModelError, ModelUnavailable
 from mundap.library.models import Collection, Embedding, Passage
 from mundap.retrieval import lexical
-from mundap.retrieval.indexing import embed_missing, embedding_progress, index_lexical
+from mundap.retrieval.indexing import (
+    embed_missing,
+    embedding_progress,
+    index_lexical,
+    list_unindexed,
+)
 from mundap.retrieval.models import Term
 from mundap.retrieval.search import search
 from mundap.retrieval.tasks import fill_vectors
@@ -27,6 +32,7 @@ def frequency(collection: Collection, text: str) -> int | None:
 
 def test_each_passage_is_indexed_once(make_collection):
     collection = make_collection("framework")
+    assert list_unindexed() == [collection]
     told: list[tuple[int, int]] = []
     assert index_lexical(collection, lambda done, total: told.append((done, total))) == len(PAGES)
     assert told[-1] == (len(PAGES), len(PAGES))
@@ -47,7 +53,9 @@ def test_frequencies_follow_passages_that_come_and_go(words_only):
 
 
 def test_a_newer_analyser_indexes_again(words_only):
+    assert list_unindexed() == []
     Passage.objects.update(lexical_version=lexical.ANALYSER_VERSION - 1)
+    assert list_unindexed() == [words_only]
     assert index_lexical(words_only) == len(PAGES)
 
 

@@ -41,6 +41,17 @@ def passage_text(headings: Sequence[str], text: str) -> str:
 # --- BM25
 
 
+def list_unindexed() -> list[Collection]:
+    """Return the collections that `index_lexical` has work in: new passages, a newer analyser, counts out of date."""
+    has_waiting = Passage.objects.filter(collection=OuterRef("pk")).exclude(
+        lexical__isnull=False, lexical_version=lexical.ANALYSER_VERSION
+    )
+    is_stale = LexicalIndex.objects.filter(collection=OuterRef("pk"), is_stale=True)
+    return list(
+        Collection.objects.filter(Exists(has_waiting) | Exists(is_stale)).order_by("created_at")
+    )
+
+
 def index_lexical(collection: Collection, progress: Progress | None = None) -> int:
     """Fill the lexical vectors of new passages, count the collection's terms, and return how many were filled."""
     waiting = Passage.objects.filter(collection=collection).exclude(
