@@ -15,7 +15,7 @@ from django.db.models import Q
 from mundap.errors import IngestionRunning, ModelError, MundapError
 from mundap.library.ingestion import ingest
 from mundap.library.models import Collection
-from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.indexing import embed_missing, index_lexical, list_unindexed
 
 logger = logging.getLogger(__name__)
 _said: set[str] = set()
@@ -34,7 +34,7 @@ def read_sources() -> None:
             logger.warning("Reading %s failed: %s", collection.slug, error.message)
         except Exception:  # the edge: a bug with one collection does not keep the others waiting
             logger.exception("Reading %s failed", collection.slug)
-    for collection in Collection.objects.filter(passages__lexical__isnull=True).distinct():
+    for collection in list_unindexed():
         index_lexical(collection)
 
 
