@@ -28,7 +28,7 @@ def command(file: Path, k: int, is_json: bool) -> None:
         from mundap.retrieval.evaluation import evaluate, read_questions
 
         questions = read_questions(file)
-        with tqdm(total=len(questions), unit="question", leave=False) as bar:
+        with tqdm(total=len(questions), unit="question", leave=False, disable=None) as bar:
             measured = evaluate(questions, k=k, progress=bar.update)
     if is_json:
         click.echo(json.dumps(measured, ensure_ascii=False))

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +56,14 @@ def running(home: Path, *, postgres: bool, valkey: bool, embeddings: bool) -> It
     SystemExit as long as nothing else handles them, so that it comes to that. Raises
     EmbeddedError, which names the log of the part that failed.
     """
-    with _orderly_termination(), ExitStack() as stack:
+    with _orderly_termination() as begin_ending, ExitStack() as stack:
         with _disk_errors_explained(home):
             home = home.resolve()
             make_home(home)
             parts = _Parts(home)
             start_lock = stack.enter_context(_opened(home, "start"))
             stack.enter_context(_use(parts, _opened(home, "users"), start_lock))
+            stack.callback(begin_ending)  # called first on the way out
             with _held(start_lock):
                 endpoints = parts.start(postgres=postgres, valkey=valkey, embeddings=embeddings)
         yield endpoints
@@ -280,26 +281,30 @@ def _held(lock: int) -> Iterator[None]:
 
 
 @contextmanager
-def _orderly_termination() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit where they would end the process on the spot."""
+def _orderly_termination() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM and SIGHUP raise SystemExit where they would end the process on the spot.
+
+    Gives what is to be called when the stopping begins: from there on they are ignored, because a second one must not
+    break it off. Not before: Python drops an exception that is raised inside a finalizer, and the next signal counts.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     ours = [number for number in _TERMINATIONS if signal.getsignal(number) is signal.SIG_DFL]
 
-    def exit_once(number: int, _frame: FrameType | None) -> None:
-        for each in ours:  # a second signal must not break off the stopping
-            signal.signal(each, signal.SIG_IGN)
+    def set_all(handler: signal.Handlers | Callable[[int, FrameType | None], None]) -> None:
+        for number in ours:
+            if signal.getsignal(number) in (leave, signal.SIG_IGN, signal.SIG_DFL):
+                signal.signal(number, handler)
+
+    def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    for number in ours:
-        signal.signal(number, exit_once)
+    set_all(leave)
     try:
-        yield
+        yield lambda: set_all(signal.SIG_IGN)
     finally:
-        for number in ours:
-            if signal.getsignal(number) in (exit_once, signal.SIG_IGN):
-                signal.signal(number, signal.SIG_DFL)
+        set_all(signal.SIG_DFL)
 
 
 @contextmanager
