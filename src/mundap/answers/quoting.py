@@ -23,6 +23,7 @@ from mundap.retrieval.relevance import rank_texts
 ENTRIES = 3  # passages quoted from, at most
 UNITS_FIRST = 4  # sentences of the best passage; of the others half as many
 CHARACTERS = 900  # of an entry
+ANNOUNCED = 6  # list items behind the sentence that announces them
 MIN_CHARACTERS = 20  # of a unit that is worth quoting
 LEAD_BONUS = 0.5  # in standard deviations: a passage's first words usually say what it is about
 NEAREST = 3  # passages named when nothing answers
@@ -115,7 +116,7 @@ def _with_announced(mine: Sequence[_Candidate], place: int) -> list[int]:
             if kind == "sentence" or (kind != "item" and following > place + 1):
                 break
             places.append(following)
-    return places
+    return places[: ANNOUNCED + 1]
 
 
 def _block(entry: Evidence, chosen: Sequence[_Candidate]) -> str:
