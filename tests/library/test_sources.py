@@ -208,7 +208,7 @@ class TestArchives:
     def test_archives_that_break_in_the_middle(self, tmp_path, make, share):
         file = make(tmp_path / "tea", {f"{n}.md": os.urandom(5000) for n in range(20)})
         file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
-        assert re.search("not a whole archive|is not an archive", refusal(f"dir:{file}"))
+        assert "not a whole archive" in refusal(f"dir:{file}")
 
     def test_damaged_members(self, tmp_path):
         file = make_zip(tmp_path / "tea.zip", {"a.md": "# A " * 1000})

@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 
 def is_archive(file: Path) -> bool:
     """Return whether the file is a zip or tar archive."""
-    return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+    return _is_zip(file) or tarfile.is_tarfile(file)
 
 
 def unpack(
@@ -113,12 +113,18 @@ def _members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]
     """Yield each member's path with its content, None for what is no file; refuse what climbs out."""
     if tarfile.is_tarfile(file):  # first: a tar may end in a zip file
         yield from _tar_members(file, name=name)
-    elif zipfile.is_zipfile(file):
+    elif _is_zip(file):
         yield from _zip_members(file, name=name)
     else:
         raise SourceError(
             f"{name} is not an archive. Name a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."
         )
+
+
+def _is_zip(file: Path) -> bool:
+    """Return whether it is a zip file, or the beginning of one: its table of contents stands at the end."""
+    with file.open("rb") as stream:
+        return zipfile.is_zipfile(file) or stream.read(4) == b"PK\x03\x04"
 
 
 def _zip_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
