@@ -9,9 +9,10 @@ import pytest
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
 from mundap.chats import runner
-from mundap.library.models import Collection, Document, Passage
+from mundap.library.models import Collection
 from mundap.retrieval.indexing import index_lexical
 from tests.chats.server import Api, served, wait_for
+from tests.pages import add_cache_page
 from tests.scripted_model import ScriptedModel
 
 TEXTS = [
@@ -42,27 +43,7 @@ def shelf(transactional_db) -> Collection:
     collection = Collection.objects.create(
         slug="shelf", title="Shelf", title_no=7, visibility="everyone", state="ready"
     )
-    document = Document.objects.create(
-        collection=collection,
-        path="topics/cache.txt",
-        url="https://docs.example.org/cache/",
-        title="The cache",
-        text="\n".join(TEXTS),
-    )
-    start = 0
-    for position, text in enumerate(TEXTS):
-        Passage.objects.create(
-            collection=collection,
-            document=document,
-            position=position,
-            headings=["The cache", f"Part {position}"],
-            anchor=f"part-{position}",
-            text=text,
-            start=start,
-            end=start + len(text),
-            content_hash=f"{position:064}",
-        )
-        start += len(text) + 1
+    add_cache_page(collection, TEXTS, url="https://docs.example.org/cache/")
     index_lexical(collection)
     return collection
 

@@ -10,13 +10,14 @@ from django.test import Client
 
 from mundap.accounts.models import User
 from mundap.errors import NotFound
-from mundap.library.models import Collection, Document, Embedding, Passage
+from mundap.library.models import Collection, Embedding, Passage
 from mundap.library.selectors import (
     get_collection_by_number_for,
     get_collection_for,
     list_collections_for,
 )
 from mundap.retrieval.indexing import index_lexical
+from tests.pages import add_cache_page
 
 pytestmark = pytest.mark.django_db
 TEXTS = [
@@ -30,26 +31,7 @@ def make_collection(slug: str, **fields: object) -> Collection:
     number = Collection.objects.count() + 1
     defaults = {"title": slug.title(), "title_no": number, "visibility": "everyone"}
     collection = Collection.objects.create(slug=slug, **defaults | fields)
-    document = Document.objects.create(
-        collection=collection,
-        path="topics/cache.txt",
-        url=f"https://docs.example.org/{slug}/cache/",
-        title="The cache",
-        text="\n".join(TEXTS),
-    )
-    start = 0
-    for position, text in enumerate(TEXTS):
-        Passage.objects.create(
-            collection=collection,
-            document=document,
-            position=position,
-            headings=["The cache", f"Part {position}"],
-            anchor=f"part-{position}",
-            text=text,
-            start=start,
-            end=start + len(text),
-        )
-        start += len(text) + 1
+    add_cache_page(collection, TEXTS, url=f"https://docs.example.org/{slug}/cache/")
     return collection
 
 
