@@ -5,7 +5,6 @@ On a machine of two cores the measured server has one for itself; the load, Post
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
@@ -15,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -118,7 +118,7 @@ def serving(
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509
     )
     try:
-        asyncio.run(_until_listening(port))
+        _wait_until_listening(process, port)
         yield Serving(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
@@ -131,15 +131,13 @@ def _free_port() -> int:
         return port
 
 
-async def _until_listening(port: int) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     for _attempt in range(300):
-        try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
+        time.sleep(0.1)
     raise TimeoutError(f"nothing listens on port {port}")
 
 
