@@ -25,7 +25,7 @@ ANSWER = "Use the Redis backend to keep the cache in memory [1]."
 
 
 @pytest.fixture(scope="session")
-def _server() -> Iterator[str]:
+def _server(django_db_setup: None) -> Iterator[str]:
     with served() as url:
         yield url
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -80,12 +81,13 @@ def test_what_the_reader_has_is_not_sent_again(alice_api: Api, chat: Chat) -> No
 
 
 def test_a_304_costs_one_small_query(users: dict[str, User], chat: Chat) -> None:
-    etag = store.read(users["alice"], chat.pk).etag
+    read = async_to_sync(store.read)
+    etag = read(users["alice"], chat.pk).etag
     with CaptureQueriesContext(connection) as queries:
-        assert store.read(users["alice"], chat.pk, known_etags=[etag]).content is None
+        assert read(users["alice"], chat.pk, known_etags=[etag]).content is None
     assert len(queries) == 1
     with CaptureQueriesContext(connection) as queries:
-        store.read(users["alice"], chat.pk)
+        read(users["alice"], chat.pk)
     assert len(queries) == 2
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from mundap.chats.models import State
-from mundap.chats.store import TurnView
+from mundap.chats.selectors import TurnView
 from mundap.chats.streaming import KEEP_ALIVE, Encoder, as_sse
 
 TURN = UUID("01890000-0000-7000-8000-0123456789ab")

@@ -15,7 +15,7 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
 from mundap.accounts.models import User
-from mundap.accounts.tokens import find_user_by_token
+from mundap.accounts.tokens import find_bearer_token, find_user_by_token
 from mundap.config.exceptions import CHALLENGE
 from mundap.errors import NotAllowed, NotSignedIn
 
@@ -36,10 +36,10 @@ def authenticate_request(request: HttpRequest) -> User:
 
 def find_bearer(request: HttpRequest) -> User | None:
     """Return the owner of the `Authorization: Bearer` token, None without one. Raises NotSignedIn for a wrong one."""
-    scheme, _space, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    if scheme.lower() != "bearer":
+    token = find_bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+    if token is None:
         return None
-    user = find_user_by_token(token.strip())
+    user = find_user_by_token(token)
     if user is None:
         raise NotSignedIn(_("This token is not valid. It may have been deleted."))
     return user

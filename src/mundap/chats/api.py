@@ -13,7 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mundap.accounts.models import User
-from mundap.chats import services, store
+from mundap.chats import selectors, services, store
+from mundap.chats.async_view import AsyncAPIView
 from mundap.chats.entity_tags import known_etags, not_modified, private
 from mundap.chats.serializers import (
     ChatChangeSerializer,
@@ -21,9 +22,11 @@ from mundap.chats.serializers import (
     FeedbackSerializer,
     MessageSerializer,
 )
+from mundap.config import metrics
+from mundap.config.threads import in_database_thread
 
 
-class ChatView(APIView):
+class ChatView(AsyncAPIView):
     """One chat."""
 
     @extend_schema(
@@ -34,41 +37,46 @@ class ChatView(APIView):
         ],
         responses={200: ChatSerializer, 304: None},
     )
-    def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
+    async def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """A chat with its last 50 messages, oldest first, and its running turn."""
-        return _chat(request, chat_id, before=request.query_params.get("before", ""))
+        before, known = request.query_params.get("before", ""), known_etags(request)
+        with metrics.django_read_seconds.time():
+            body = await store.read(self.user, chat_id, before=before, known_etags=known)
+        return reply(body)
 
     @extend_schema(
         operation_id="change_chat",
         request=ChatChangeSerializer,
         responses={200: ChatSerializer},
     )
-    def patch(self, request: Request, chat_id: UUID) -> HttpResponseBase:
+    async def patch(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Change a chat's title, or pin it."""
         data = ChatChangeSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         if data.validated_data:
-            services.change_chat(_user(request), chat_id, **data.validated_data)
-        return _chat(request, chat_id)
+            await in_database_thread(
+                services.change_chat, self.user, chat_id, **data.validated_data
+            )
+        return reply(await store.read(self.user, chat_id))
 
     @extend_schema(
         operation_id="delete_chat",
         responses={204: OpenApiResponse(description="It is gone, for now.")},
     )
-    def delete(self, request: Request, chat_id: UUID) -> HttpResponseBase:
+    async def delete(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Delete a chat. It can be restored for 30 days."""
-        services.delete_chat(_user(request), chat_id)
+        await in_database_thread(services.delete_chat, self.user, chat_id)
         return Response(status=204)
 
 
-class RestoreView(APIView):
+class RestoreView(AsyncAPIView):
     """Undoing a deletion."""
 
     @extend_schema(operation_id="restore_chat", request=None, responses={200: ChatSerializer})
-    def post(self, request: Request, chat_id: UUID) -> HttpResponseBase:
+    async def post(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """Bring a deleted chat back."""
-        services.restore_chat(_user(request), chat_id)
-        return _chat(request, chat_id)
+        await in_database_thread(services.restore_chat, self.user, chat_id)
+        return reply(await store.read(self.user, chat_id))
 
 
 class FeedbackView(APIView):
@@ -83,16 +91,17 @@ class FeedbackView(APIView):
         """Rate an answer, or take the rating back."""
         data = FeedbackSerializer(data=request.data)
         data.is_valid(raise_exception=True)
+        user = cast("User", request.user)
         services.rate_message(
-            _user(request),
+            user,
             message_id,
             rating=data.validated_data["rating"] or "",
             comment=data.validated_data["comment"],
         )
-        return Response(store.get_message_for(_user(request), message_id))
+        return Response(selectors.get_message_for(user, message_id))
 
 
-class SelectView(APIView):
+class SelectView(AsyncAPIView):
     """Choosing among versions."""
 
     @extend_schema(
@@ -100,19 +109,14 @@ class SelectView(APIView):
         request=None,
         responses={200: ChatSerializer},
     )
-    def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
+    async def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
         """Make this version of the last question or answer the current one."""
-        return _chat(request, services.select_version(_user(request), message_id))
+        chat = await in_database_thread(services.select_version, self.user, message_id)
+        return reply(await store.read(self.user, chat))
 
 
-def _chat(request: Request, chat_id: UUID, *, before: str = "") -> HttpResponseBase:
-    """Return the chat as it is stored now; 304 to a GET whose client has it already."""
-    known = known_etags(request) if request.method == "GET" else ()
-    body = store.read(_user(request), chat_id, before=before, known_etags=known)
+def reply(body: store.Body) -> HttpResponse:
+    """Return the chat, or the 304 where the client has it already."""
     if body.content is None:
         return not_modified(body.etag)
     return private(HttpResponse(body.content, content_type="application/json"), body.etag)
-
-
-def _user(request: Request) -> User:
-    return cast("User", request.user)

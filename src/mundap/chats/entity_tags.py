@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import http
 from django.utils.cache import patch_vary_headers
-from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 VARY = ("Cookie", "Authorization", "X-Session-Token")
@@ -15,9 +15,13 @@ R = TypeVar("R", bound=HttpResponseBase)
 
 
 def known_etags(request: Request) -> list[str]:
-    """Return the entity tags that the client has; a proxy may have made them weak."""
-    tags = parse_etags(str(request.META.get("HTTP_IF_NONE_MATCH", "")))
-    return [tag.removeprefix("W/") for tag in tags]
+    """Return the entity tags that the client has."""
+    return parse_etags(str(request.META.get("HTTP_IF_NONE_MATCH", "")))
+
+
+def parse_etags(header: str) -> list[str]:
+    """Return the tags of an If-None-Match header; a proxy may have made them weak."""
+    return [tag.removeprefix("W/") for tag in http.parse_etags(header)] if header else []
 
 
 def has_current(request: Request, etag: str) -> bool:

@@ -1,4 +1,4 @@
-"""The server's own start and stop, around an ASGI application: the turn runner opens and closes with them.
+"""The server's own start and stop, around an ASGI application: connections and the turn runner open and close there.
 
 Django answers no lifespan events, so this stands before it. When the server stops, running answers get a while to end;
 what is left is stored as interrupted, with its text. That while begins with the signal: the server itself says that it
@@ -16,7 +16,9 @@ from typing import Any
 
 from django.conf import settings
 
+from mundap.chats import body_cache
 from mundap.chats.runner import get_runner
+from mundap.config import async_database, redis_client
 from mundap.llm import client
 
 Scope = MutableMapping[str, Any]
@@ -43,12 +45,18 @@ async def _live(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            await async_database.open_pool()
+            redis_client.open_client()
+            body_cache.open_filler()
             get_runner().open()
             _hear_of_signals()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await get_runner().close(grace_seconds=settings.SHUTDOWN_SECONDS)
             await client.close()
+            await body_cache.close_filler()
+            await redis_client.close_client()
+            await async_database.close_pool()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -20,7 +20,7 @@ from mundap.answers import citations
 from mundap.answers.events import Answered, AnswerEvent, Given, Retrieved, TextDelta
 from mundap.answers.evidence import Evidence
 from mundap.chats.models import State
-from mundap.chats.store import TurnView
+from mundap.chats.selectors import TurnView
 from mundap.chats.turns import Begun, Ending, error_json
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection

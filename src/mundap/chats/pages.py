@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.answers.questions import checked_question
-from mundap.chats import services, store
+from mundap.chats import selectors, services, store
 from mundap.chats.chat_list import list_chats
 from mundap.chats.models import KEY_MAX_CHARACTERS, TITLE_MAX_CHARACTERS, Chat, Message
 from mundap.chats.passages import shown_passage
@@ -79,15 +79,26 @@ def shelf(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_safe
-def chat(request: HttpRequest, chat_id: UUID) -> HttpResponse:
+async def chat(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """A chat with its last messages, or those before `?before=`."""
-    return _chat(request, chat_id)
+    return await _chat(request, chat_id)
 
 
-def _chat(request: HttpRequest, chat_id: UUID, *, error: MundapError | None = None) -> HttpResponse:
+async def _chat(
+    request: HttpRequest, chat_id: UUID, *, error: MundapError | None = None
+) -> HttpResponse:
+    user = cast("User", await request.auser())
+    body = await store.read(user, chat_id, before=request.GET.get("before", ""))
+    return await sync_to_async(_chat_page)(
+        request, chat_id, json.loads(body.content or b"{}"), error
+    )
+
+
+def _chat_page(
+    request: HttpRequest, chat_id: UUID, body: Mapping[str, Any], error: MundapError | None
+) -> HttpResponse:
     user = _user(request)
-    body = _read(user, chat_id, before=request.GET.get("before", ""))
-    current = store.get_chat_for(user, chat_id)
+    current = selectors.get_chat_for(user, chat_id)
     typed = request.POST.get("text", "")
     context = (
         _side(user)
@@ -126,7 +137,7 @@ def chat_list(request: HttpRequest) -> HttpResponse:
 def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
     """An answer as a fragment, with what changed around it: the chat's name and the list of chats."""
     user = _user(request)
-    found = store.get_message_for(user, message_id)
+    found = selectors.get_message_for(user, message_id)
     current = _get_message(user, message_id).chat
     context = _side(user) | {
         "current_chat": current,
@@ -168,7 +179,7 @@ async def ask(request: HttpRequest, chat_id: UUID | None = None) -> HttpResponse
         begun = await get_runner().start(user, question)
     except MundapError as exc:
         if chat_id:
-            return await sync_to_async(_chat)(request, chat_id, error=exc)
+            return await _chat(request, chat_id, error=exc)
         return await sync_to_async(_home)(request, error=exc)
     return redirect("pages:chat", begun.chat)
 
@@ -271,12 +282,6 @@ def _is_filling(books: Sequence[Book]) -> bool:
     """Is something about to change on the shelf? An empty collection waits for the worker."""
     coming = (Collection.State.EMPTY, Collection.State.INGESTING)
     return not books or any(book.state in coming for book in books)
-
-
-def _read(user: User, chat_id: UUID, *, before: str) -> Mapping[str, Any]:
-    content = store.read(user, chat_id, before=before).content
-    body: Mapping[str, Any] = json.loads(content or b"{}")
-    return body
 
 
 def _find_deleted(user: User, chat_id: str) -> Chat | None:

@@ -11,7 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
+from mundap.chats import body_cache
 from mundap.chats.models import TITLE_MAX_CHARACTERS, Chat, Message, State, Turn
+from mundap.chats.selectors import no_chat
 from mundap.chats.shapes import stream_url
 from mundap.errors import Conflict, NotFound, TurnInProgress
 
@@ -21,13 +23,14 @@ RESTORABLE = timedelta(days=30)
 def change_chat(user: User, chat_id: UUID, **columns: Any) -> None:
     """Set the chat's `title` or `pinned`. Raises NotFound."""
     if not _own_chats(user).filter(pk=chat_id).update(**columns):
-        raise _no_chat()
+        raise no_chat()
 
 
 def delete_chat(user: User, chat_id: UUID) -> None:
     """Take the chat out of sight and stop what runs in it; it can be restored for a while. Raises NotFound."""
     if not _own_chats(user).filter(pk=chat_id).update(deleted_at=timezone.now()):
-        raise _no_chat()
+        raise no_chat()
+    transaction.on_commit(lambda: body_cache.forget(chat_id))
     Turn.objects.filter(chat=chat_id, status=State.RUNNING, stop_requested_at=None).update(
         stop_requested_at=timezone.now()
     )
@@ -38,7 +41,7 @@ def restore_chat(user: User, chat_id: UUID) -> None:
     chats = Chat.objects.filter(pk=chat_id, owner=user)
     deleted = chats.filter(deleted_at__gt=timezone.now() - RESTORABLE)
     if not deleted.update(deleted_at=None) and not chats.filter(deleted_at=None).exists():
-        raise _no_chat()
+        raise no_chat()
 
 
 def purge_deleted() -> None:
@@ -114,7 +117,7 @@ def _own_chats(user: User) -> Any:
 def _lock_chat(user: User, chat_id: UUID) -> Chat:
     chat: Chat | None = _own_chats(user).select_for_update(no_key=True).filter(pk=chat_id).first()
     if chat is None:
-        raise _no_chat()
+        raise no_chat()
     return chat
 
 
@@ -123,7 +126,3 @@ def _get_message(user: User, message_id: UUID) -> Message:
     if message is None:
         raise NotFound(_("This message does not exist."))
     return message
-
-
-def _no_chat() -> NotFound:
-    return NotFound(_("This conversation does not exist."))

@@ -20,19 +20,19 @@ from uuid import UUID
 from django.http import StreamingHttpResponse
 
 from mundap.chats.models import State
-from mundap.chats.shapes import citation_json
-from mundap.chats.store import TurnView
+from mundap.chats.selectors import TurnView
+from mundap.chats.shapes import citation_json, source_title
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 TEXT_ID = "text"
-HEADERS = {
-    "x-vercel-ai-ui-message-stream": "v1",
+SSE_HEADERS = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
     # Said aloud, so that no middleware or proxy compresses and thereby holds back the stream.
     "content-encoding": "identity",
 }
+HEADERS = {"x-vercel-ai-ui-message-stream": "v1", **SSE_HEADERS}
 
 
 def stream_response(
@@ -164,8 +164,7 @@ def _retrieval(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _source(citation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part that AI SDK clients show as a source."""
-    title = " › ".join(dict.fromkeys([citation["document"], *citation["headings"]]))
-    source = {"sourceId": citation["passage"], "title": title}
+    source = {"sourceId": citation["passage"], "title": source_title(citation)}
     if citation["url"]:
         return {"type": "source-url", "url": citation["url"], **source}
     return {"type": "source-document", "mediaType": "text/plain", **source}

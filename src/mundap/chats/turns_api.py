@@ -16,12 +16,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mundap.answers.questions import checked_question
-from mundap.chats import store, turns
+from mundap.chats import selectors, turns
 from mundap.chats.async_view import AskingView, AsyncAPIView, wants_stream
 from mundap.chats.chat_list import list_chats
 from mundap.chats.entity_tags import has_current, not_modified, private
 from mundap.chats.models import KEY_MAX_CHARACTERS, State
 from mundap.chats.runner import get_runner
+from mundap.chats.selectors import TurnView
 from mundap.chats.serializers import (
     ChatListSerializer,
     ErrorSerializer,
@@ -30,7 +31,6 @@ from mundap.chats.serializers import (
     QuestionSerializer,
     TurnSerializer,
 )
-from mundap.chats.store import TurnView
 from mundap.chats.streaming import stream_response
 from mundap.chats.turns import Ask
 from mundap.config.threads import in_database_thread
@@ -146,7 +146,7 @@ class ChatStreamView(AsyncAPIView):
     )
     async def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """The running turn's stream."""
-        turn = await in_database_thread(store.find_running_turn, self.user, chat_id)
+        turn = await in_database_thread(selectors.find_running_turn, self.user, chat_id)
         return HttpResponse(status=204) if turn is None else _stream(self, turn)
 
 
@@ -160,7 +160,7 @@ class TurnStreamView(AsyncAPIView):
     )
     async def get(self, request: Request, turn_id: UUID) -> HttpResponseBase:
         """A turn's stream, from its beginning or after `Last-Event-ID`; one that has ended is told again."""
-        await in_database_thread(store.get_turn_for, self.user, turn_id)
+        await in_database_thread(selectors.get_turn_for, self.user, turn_id)
         return _stream(self, turn_id)
 
 
@@ -204,12 +204,12 @@ async def final_view(view: AsyncAPIView, turn: UUID) -> TurnView:
 
 def turn_document(user: Any, turn_id: UUID) -> dict[str, Any]:
     """Return the turn as one JSON document."""
-    view = store.get_turn_for(user, turn_id)
+    view = selectors.get_turn_for(user, turn_id)
     document = {
         "turn": str(view.turn),
         "chat": str(view.chat),
         "status": view.status.value,
-        "message": store.get_message_for(user, view.answer),
+        "message": selectors.get_message_for(user, view.answer),
         "title": view.title,
     }
     if view.error:

@@ -16,6 +16,7 @@ warnings.filterwarnings(
 
 _django = get_asgi_application()  # before anything else of ours: it sets Django up
 
+from mundap.chats.cached_read import with_cached_read  # noqa: E402
 from mundap.chats.lifespan import with_lifespan  # noqa: E402
 
-application = with_lifespan(_django)
+application = with_lifespan(with_cached_read(_django))

@@ -6,12 +6,12 @@ command starts embedded ones and puts their addresses into the environment befor
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
 from mundap.config import env
+from mundap.config.redis_address import read_redis_address
 from mundap.errors import ConfigurationError
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -49,6 +49,8 @@ DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
         "timeout": 5,
     }
 }
+# Off behind a PgBouncer that hands connections out by transaction and does not know them.
+PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url(
     "REDIS_URL", schemes=("redis", "rediss", "unix"), default="redis://127.0.0.1:6379/0"
@@ -64,10 +66,12 @@ CACHES = {
             "SOCKET_CONNECT_TIMEOUT": 0.2,
             "SOCKET_TIMEOUT": 0.2,
             "IGNORE_EXCEPTIONS": True,
-            "LOG_IGNORED_EXCEPTIONS": True,
         },
     }
 }
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True  # django-redis knows this one only as a setting
+# Of so many chats taken from Redis, one is read again from Postgres and compared; 0 switches that off.
+CACHE_CHECK_EVERY = env.integer("MUNDAP_CACHE_CHECK_EVERY", 1000)
 EMBEDDING_BASE_URL = env.url("MUNDAP_EMBEDDING_BASE_URL", schemes=("http", "https"))
 EMBEDDING_API_KEY = env.text("MUNDAP_EMBEDDING_API_KEY")
 EMBEDDING_MODEL = env.text("MUNDAP_EMBEDDING_MODEL")
@@ -76,6 +80,9 @@ CHAT_API_KEY = env.text("OPENAI_API_KEY")
 CHAT_MODEL = env.text("MUNDAP_CHAT_MODEL")
 CHAT_CONTEXT_TOKENS = env.integer("MUNDAP_CHAT_CONTEXT_TOKENS", 8000, minimum=1000)
 QUERY_VARIANTS = env.flag("MUNDAP_QUERY_VARIANTS", default=True)
+
+# What /metrics wants as a bearer token; without one it answers only to this machine.
+METRICS_TOKEN = env.text("MUNDAP_METRICS_TOKEN")
 
 # --- limits
 QUESTION_MAX_BYTES = 16 * 1024
@@ -261,12 +268,13 @@ if IS_PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_SSL_REDIRECT = env.flag("MUNDAP_SSL_REDIRECT", default=True)
+    # Asked by machines beside the process, not through the proxy that speaks HTTPS.
+    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
     SECURE_HSTS_SECONDS = env.integer("MUNDAP_HSTS_SECONDS", 3600)
 
 # --- background work
 CELERY = {
-    # kombu writes a socket's address in its own way
-    "broker_url": re.sub(r"^unix://([^?]*).*", r"redis+socket://\1", REDIS_URL),
+    "broker_url": read_redis_address(REDIS_URL).broker_url,
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {"visibility_timeout": 3600, "global_keyprefix": "mundap1:celery:"},
     "task_ignore_result": True,
@@ -280,6 +288,7 @@ CELERY = {
         for task, seconds in {
             "retrieval.tasks.read_sources": 5.0,
             "retrieval.tasks.fill_vectors": 5.0,
+            "chats.tasks.index_messages": 5.0,
             "accounts.tasks.clear_sessions": 3600.0,
         }.items()
     },

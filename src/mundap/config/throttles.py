@@ -6,43 +6,36 @@ What must hold without Redis (log-in attempts) is counted in Postgres by `accoun
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
+from django_redis import get_redis_connection
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from mundap.config.addresses import client_address
+from mundap.config.breaker import Breaker
+from mundap.config.redis_client import MISSING, find_client
 from mundap.errors import LimitReached
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_REST_AFTER_FAILURE_SECONDS = 2.0
+_logger = logging.getLogger(__name__)
 
 
-class _Breaker:
-    """Remembers for a moment that a Redis did not answer, so that not every request waits for its timeout."""
-
-    def __init__(self) -> None:
-        self._left_alone_until: dict[str, float] = {}  # by the server's address
-
-    def is_open(self) -> bool:
-        return time.monotonic() < self._left_alone_until.get(_redis_address(), 0.0)
-
-    def open(self) -> None:
-        until = time.monotonic() + _REST_AFTER_FAILURE_SECONDS
-        self._left_alone_until = {_redis_address(): until}
-
-
-def _redis_address() -> str:
-    return str(settings.CACHES["default"]["LOCATION"])
-
-
-_breaker = _Breaker()
+@functools.cache
+def _breaker(_address: str) -> Breaker:
+    """Return the breaker of the Redis at this address: after one failure nobody else waits for its timeout."""
+    return Breaker(failures=1)
 
 
 def parse_rate(rate: str) -> tuple[int, int]:
@@ -55,13 +48,47 @@ def parse_rate(rate: str) -> tuple[int, int]:
 
 def seconds_to_wait(scope: str, whose: str) -> float | None:
     """Count a request; None while it is within the scope's rate, else the seconds until the next period."""
+    window = _window(scope, whose)
+    count = _count(window)
+    return window.seconds_left if count is not None and count > window.amount else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A running period: the key it is counted under and for how long, and how many requests it allows."""
+
+    key: str
+    key_seconds: int
+    seconds_left: float
+    amount: int
+
+
+def _window(scope: str, whose: str) -> _Window:
     rates = cast("Mapping[str, str]", settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"])
     amount, period = parse_rate(rates[scope])
-    now = time.time()
-    count = _count(f"rate:{scope}:{whose}:{int(now // period)}", timeout=period + 1)
-    if count is None or count <= amount:
-        return None
-    return period - now % period
+    number, elapsed = divmod(time.time(), period)
+    key: str = cache.make_key(f"rate:{scope}:{whose}:{int(number)}")
+    return _Window(key, period + 1, period - elapsed, amount)
+
+
+async def is_within_rate(scope: str, whose: str) -> bool:
+    """Count a request in front of Django, under the same key, and tell whether it may go on there.
+
+    One that may not is handed to Django, which refuses it.
+    """
+    client = find_client()
+    if client is None:
+        return True
+    window = _window(scope, whose)
+
+    async def count(redis: Redis) -> int:
+        number: int = await redis.incr(window.key)
+        if number == 1:
+            await redis.expire(window.key, window.key_seconds)
+        return number
+
+    counted = await client.attempt("rate", count)
+    return counted is MISSING or counted <= window.amount
 
 
 def require_rate(scope: str, whose: str) -> None:
@@ -73,22 +100,24 @@ def require_rate(scope: str, whose: str) -> None:
         )
 
 
-def _count(key: str, *, timeout: int) -> int | None:
-    """Return the key's count after adding one, or None when Redis does not answer."""
-    if _breaker.is_open():
-        return None
-    # `add` is None, not False, when the connection failed and the failure was ignored.
-    is_first = cache.add(key, 1, timeout=timeout)
-    if is_first:
-        return 1
-    if is_first is None:
-        _breaker.open()
+def _count(window: _Window) -> int | None:
+    """Return the key's count after adding one, or None when Redis did not count.
+
+    Not through the cache framework: django-redis ignores a Redis that is away, but not a value that it cannot read.
+    """
+    breaker = _breaker(str(settings.CACHES["default"]["LOCATION"]))
+    if not breaker.admits():
         return None
     try:
-        count: int | None = cache.incr(key)
-    except ValueError:  # emptied or expired in between
-        return 1
-    return count
+        pipeline = get_redis_connection("default").pipeline(transaction=False)
+        count, _is_set = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
+    except (RedisError, OSError, ValueError) as exc:  # the last from a server that is no Redis
+        if not breaker.is_open:
+            _logger.warning("Redis does not count requests, so none is refused: %r", exc)
+        breaker.fail()
+        return None
+    breaker.succeed()
+    return int(count)
 
 
 class UserThrottle(BaseThrottle):

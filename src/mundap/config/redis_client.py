@@ -1,0 +1,111 @@
+"""Our own asynchronous Redis client, for chat bodies and streams: quick to give up, and its errors end here.
+
+redis-py's defaults wait for a minute and repeat what may have been done already; here every wait is bounded and nothing
+is repeated. The cache framework's client (throttles) is django-redis, set up in the settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from mundap.config import metrics
+from mundap.config.breaker import Breaker
+
+CONNECTIONS = 32
+CONNECT_SECONDS = READ_SECONDS = 0.1
+WAIT_FOR_CONNECTION_SECONDS = 0.05
+OPERATION_SECONDS = 0.15  # in all, whatever else happens
+HEALTH_CHECK_SECONDS = 15
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Missing(enum.Enum):
+    """What an operation gives when Redis did not carry it out."""
+
+    MISSING = "missing"
+
+
+MISSING: Literal[Missing.MISSING] = Missing.MISSING
+
+
+class RedisClient:
+    """Redis, as one event loop sees it."""
+
+    def __init__(self, url: str) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=WAIT_FOR_CONNECTION_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=READ_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=HEALTH_CHECK_SECONDS,
+            client_name="mundap",
+        )
+        self._redis = Redis.from_pool(pool)
+        self._breaker = Breaker()
+
+    async def attempt(
+        self, operation: str, command: Callable[[Redis], Awaitable[T]]
+    ) -> T | Missing:
+        """Return what the command gives, or MISSING when Redis failed or is left alone; `operation` names it."""
+        if not self._breaker.admits():
+            return MISSING
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(OPERATION_SECONDS):
+                result = await command(self._redis)
+        except ResponseError as exc:
+            # It answers: a wrong type, full, read-only. That says nothing about the next operation.
+            self._note_failure(operation, exc)
+            return MISSING
+        except (RedisError, OSError, TimeoutError) as exc:
+            self._breaker.fail()
+            self._note_failure(operation, exc)
+            return MISSING
+        self._breaker.succeed()
+        metrics.redis_breaker_open.set(0)
+        metrics.redis_seconds.labels(operation).observe(time.perf_counter() - begun)
+        return result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose(close_connection_pool=True)
+
+    def _note_failure(self, operation: str, exc: Exception) -> None:
+        metrics.redis_failures.labels(operation).inc()
+        metrics.redis_breaker_open.set(self._breaker.is_open)
+        logger.info("Redis did not carry out %s: %s", operation, type(exc).__name__)
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, RedisClient] = WeakKeyDictionary()
+
+
+def open_client() -> None:
+    """Make the running loop's client; it connects when it is used."""
+    _clients[asyncio.get_running_loop()] = RedisClient(settings.REDIS_URL)
+
+
+async def close_client() -> None:
+    """Close the running loop's client."""
+    if client := _clients.pop(asyncio.get_running_loop(), None):
+        await client.close()
+
+
+def find_client() -> RedisClient | None:
+    """Return the running loop's client; None outside a server, where Redis is not needed."""
+    return _clients.get(asyncio.get_running_loop())
