@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,6 +57,11 @@ def message_json(row: Sequence[Any]) -> dict[str, Any]:
 def citation_json(stored: dict[str, Any]) -> dict[str, Any]:
     """Return what a client needs of a stored citation."""
     return {key: stored.get(key) for key in _CITATION_KEYS}
+
+
+def source_title(citation: Mapping[str, Any]) -> str:
+    """Return what a citation's source is called: its document and the headings that the passage stands under."""
+    return " › ".join(dict.fromkeys([citation["document"], *citation["headings"]]))
 
 
 def timestamp(moment: datetime) -> str:
