@@ -20,9 +20,10 @@ import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from mundap.config import env
+from mundap.config.redis_address import read_redis_address
 from mundap.embedded import supervisor
 from mundap.embedded.supervisor import PartState
-from mundap.errors import EmbeddedError
+from mundap.errors import ConfigurationError, EmbeddedError
 
 MASK = "***"
 _MIN_POSTGRES = 15
@@ -263,17 +264,21 @@ def _judge_pgvector(
 def _look_into_cache(report: PartReport, url: str) -> None:
     report.is_running = False
     try:
+        read_redis_address(url)
+    except ConfigurationError as exc:
+        what, _, todo = exc.message.partition(". ")
+        report.add(f"{what}.", todo)
+        return
+    try:
         options = {"socket_connect_timeout": _TIMEOUT_SECONDS, "socket_timeout": _TIMEOUT_SECONDS}
         with redis.Redis.from_url(url, **options) as client:
             report.is_running = bool(client.ping())
             info = client.info()
-    except ValueError:  # whose text may repeat the address
-        report.add(
-            "REDIS_URL is not the address of a Redis.",
-            "Write it as redis://:password@host:6379/0 or unix:///path/to/socket?db=0.",
-        )
-        return
-    except redis.RedisError as exc:
+    except (
+        redis.RedisError,
+        OSError,
+        ValueError,
+    ) as exc:  # the last from a server that is no Redis
         what = "answers, but" if report.is_running else "cannot be reached:"
         report.add(
             f"The cache {what} {_without_secrets(str(exc), url)}",

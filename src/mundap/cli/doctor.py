@@ -25,6 +25,7 @@ from mundap.cli.checks import (
     part_states,
 )
 from mundap.config import env
+from mundap.config.redis_checks import check_redis
 from mundap.embedded import unprivileged
 from mundap.embedded.home import home_path
 from mundap.errors import ConfigurationError, EmbeddedError
@@ -64,7 +65,7 @@ def _examine() -> dict[str, Any]:
             check_embeddings(states),
             check_chat_model(),
         ]
-        _read_settings()
+        _check_settings(system)
     except ConfigurationError as exc:
         system.add(exc.message, "Correct it in the environment or in .env.")
     problems = [
@@ -121,11 +122,15 @@ def _check_environment(system: PartReport) -> None:
             )
 
 
-def _read_settings() -> None:
-    """Read all settings, as every other command does when it starts. Raises ConfigurationError."""
+def _check_settings(system: PartReport) -> None:
+    """Read all settings, and check them, as every other command does when it starts. Raises ConfigurationError."""
     if not env.text("SECRET_KEY"):  # those others keep one under the home
         os.environ["SECRET_KEY"] = "for reading the settings only"  # noqa: S105
     import_module("mundap.config.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "mundap.config.settings"
+    for message in check_redis():
+        if message.is_serious():
+            system.add(message.msg, message.hint)
 
 
 def _about_home(home: Path | None) -> dict[str, Any] | None:

@@ -81,8 +81,18 @@ def _setup_django(*, is_migrated: bool) -> None:
     import django
 
     django.setup()
+    _refuse_wrong_settings()
     if is_migrated:
         _migrate()
+
+
+def _refuse_wrong_settings() -> None:
+    from django.core import checks
+
+    found = checks.run_checks(tags=[checks.Tags.caches])
+    wrong = [each for each in found if each.is_serious() and not each.is_silenced()]
+    if wrong:
+        raise ConfigurationError("\n".join(f"{each.msg} {each.hint}" for each in wrong))
 
 
 def _migrate() -> None:

@@ -64,7 +64,11 @@ def rate(name: str, default: str) -> str:
 def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
     """Return an address with one of `schemes`, without a trailing slash."""
     value = text(name, default)
-    if value and urlsplit(value).scheme not in schemes:
+    try:
+        is_known = not value or urlsplit(value).scheme in schemes
+    except ValueError:
+        raise ConfigurationError(f"{name} is not an address that can be read.") from None
+    if not is_known:
         raise ConfigurationError(
             f"{name} must start with {' or '.join(f'{s}://' for s in schemes)}."
         )

@@ -1,6 +1,9 @@
-"""The app's registration."""
+"""The app's registration, and that of the checks of the settings."""
 
 from django.apps import AppConfig
+from django.core import checks
+
+from mundap.config.redis_checks import check_redis
 
 
 class WebConfig(AppConfig):
@@ -9,3 +12,7 @@ class WebConfig(AppConfig):
     name = "mundap.web"
     label = "web"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks of the settings."""
+        checks.register(check_redis, checks.Tags.caches)
