@@ -3,6 +3,7 @@
 Chat        a person's conversation with one collection; `rev` and `etag` name its state
 Message     a question or an answer at a position; a position may have several versions, one of them current
 Turn        one question being answered: who runs it, until when, and how it ended
+Completion  an answer outside any chat, only while it runs
 TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
 
 Triggers (migration 0002) give a chat a new `rev` and `etag` whenever its messages or its visible columns change, by
@@ -128,6 +129,19 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} ({self.status})"
+
+
+class Completion(models.Model):
+    """An answer outside any chat while it is being written; only that it runs is stored."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="completions"
+    )
+    lease_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class TurnDraft(models.Model):

@@ -13,10 +13,10 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -27,13 +27,15 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.answers.answering import answer, write_title
-from mundap.chats import services, store, turns
+from mundap.answers.events import HistoryMessage
+from mundap.chats import completions, selectors, services, turns
 from mundap.chats.live import LiveTurn, final_view
 from mundap.chats.models import State
-from mundap.chats.store import TurnView
+from mundap.chats.selectors import TurnView
 from mundap.chats.turns import Ask, Begun, Ending, error_json, interruption
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
+from mundap.library.models import Collection
 
 BEAT_SECONDS = 1.0
 BEATS_A_DRAFT = 2
@@ -63,6 +65,7 @@ class Runner:
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._live: dict[UUID, LiveTurn] = {}
+        self._unstored: dict[UUID, LiveTurn] = {}  # answers outside chats
         self._beginning = 0
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references
         self._answers: set[asyncio.Task[None]] = set()  # those of them that close() waits for
@@ -97,11 +100,41 @@ class Runner:
 
     async def start(self, user: User, ask: Ask) -> Begun:
         """Store the question and start its answer; the request may end now. Raises as `turns.begin`."""
-        if self._closing is not None:
-            raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
-        self.open()
+        self._open_for_one_more()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
         return await asyncio.shield(self._spawn(self._begin(user, ask, language=get_language())))
+
+    async def complete(
+        self,
+        user: User,
+        question: str,
+        *,
+        collection: Collection,
+        history: Sequence[HistoryMessage] = (),
+    ) -> LiveTurn:
+        """Start an answer that is stored nowhere; who follows it stops it by leaving. Raises LimitReached."""
+        self._open_for_one_more()
+        self._beginning += 1
+        try:
+            has_room = self._has_room()
+            completion = await in_database_thread(completions.begin, user, has_room=has_room)
+        finally:
+            self._beginning -= 1
+        begun = Begun(completion, completion, completion, history=tuple(history))
+        live = LiveTurn(begun, user=user, question=question, collection=collection)
+        self._unstored[completion] = live
+        live.generation = self._spawn(_generate(live, language=get_language()))
+        self._start(self._end_completion(live))
+        return live
+
+    async def follow(self, live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
+        """Yield a completion whenever it has changed, as `watch`; it is stopped when nobody follows it any more."""
+        try:
+            async with aclosing(_live(live)) as source:
+                async for view in source:
+                    yield view
+        finally:
+            live.cut(State.STOPPED)
 
     def stop(self, turn: UUID) -> None:
         """Stop the turn at once if it runs here; elsewhere its runner hears of it."""
@@ -129,10 +162,28 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def _open_for_one_more(self) -> None:
+        if self._closing is not None:
+            raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
+        self.open()
+
+    def _has_room(self) -> bool:
+        """Tell whether there is room for those that are being begun."""
+        running = len(self._live) + len(self._unstored)
+        return running + self._beginning <= settings.TURNS_PER_PROCESS
+
+    def _start(self, answering: Coroutine[Any, Any, None]) -> None:
+        """Start an answer's task, and the keeper where it does not run."""
+        task = self._spawn(answering)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        if self._keeper is None or self._keeper.done():
+            self._keeper = self._spawn(self._keep())
+
     async def _end_answers(self, grace_seconds: float) -> None:
         if self._answers:
             await asyncio.wait(self._answers, timeout=grace_seconds)
-        for live in self._live.values():
+        for live in (*self._live.values(), *self._unstored.values()):
             live.cut(State.INTERRUPTED, interruption())
         if self._answers:
             await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
@@ -141,20 +192,15 @@ class Runner:
         activate(language or settings.LANGUAGE_CODE)
         self._beginning += 1
         try:
-            has_room = len(self._live) + self._beginning <= settings.TURNS_PER_PROCESS
             begun = await in_database_thread(
-                turns.begin, user, ask, runner=self.name, has_room=has_room
+                turns.begin, user, ask, runner=self.name, has_room=self._has_room()
             )
         finally:
             self._beginning -= 1
         if begun.collection is not None:
             live = LiveTurn(begun, user=user, question=ask.text, collection=begun.collection)
             self._live[begun.turn] = live
-            task = self._spawn(self._answer(live, language=language))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
-            if self._keeper is None or self._keeper.done():
-                self._keeper = self._spawn(self._keep())
+            self._start(self._answer(live, language=language))
         return begun
 
     async def _answer(self, live: LiveTurn, *, language: str | None) -> None:
@@ -171,6 +217,19 @@ class Runner:
         live.end(final)
         if live.begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
             await _write_title(live)
+
+    async def _end_completion(self, live: LiveTurn) -> None:
+        """Wait for the end of a completion, and tell its reader when it no longer counts."""
+        generation, completion = cast("asyncio.Task[Ending]", live.generation), live.begun.turn
+        await asyncio.wait([generation])
+        try:
+            await in_database_thread(completions.end, completion)
+        except Error:
+            logger.warning("Completion %s counts until its lease ends", completion, exc_info=True)
+        finally:
+            del self._unstored[completion]
+            cut = generation.cancelled()
+            live.end(final_view(live, live.ending() if cut else generation.result()))
 
     async def _finish(self, live: LiveTurn, ending: Ending) -> TurnView:
         """Store the ending, waiting for a database that is away, and return what is stored."""
@@ -198,7 +257,7 @@ class Runner:
             return final_view(live, ending)
         logger.warning("Turn %s has been finished already", live.begun.turn)
         try:
-            return store.get_turn_for(live.user, live.begun.turn)
+            return selectors.get_turn_for(live.user, live.begun.turn)
         except NotFound:  # its chat was deleted meanwhile
             interrupted = replace(
                 ending, status=State.INTERRUPTED, error=error_json(interruption())
@@ -209,17 +268,20 @@ class Runner:
     async def _keep(self) -> None:
         """Extend leases, save drafts, hear of stops and watch the clock, as long as there are turns."""
         beat = 0
-        while self._live:
+        while self._live or self._unstored:
             await asyncio.sleep(BEAT_SECONDS)
             beat += 1
-            held = list(self._live.values())
-            for live in held:
+            held, unstored = list(self._live.values()), list(self._unstored.values())
+            for live in (*held, *unstored):
                 live.give_up_if_stuck()
             drafts = [live for live in held if live.saved_characters != len(live.text)]
             if beat % BEATS_A_DRAFT:
                 drafts = []
             try:
-                await self._beat(held, {live.begun.turn: live.text for live in drafts})
+                if unstored:
+                    await in_database_thread(completions.keep, [*self._unstored])
+                if held:
+                    await self._beat(held, {live.begun.turn: live.text for live in drafts})
             except (
                 Exception
             ):  # the edge of a loop that must outlive whatever goes wrong in one round
@@ -288,7 +350,7 @@ async def _live(live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
 async def _stored(user: User, turn: UUID) -> AsyncGenerator[TurnView | None, None]:
     last, quiet_seconds = None, 0.0
     while True:
-        view = await in_database_thread(store.get_turn_for, user, turn)
+        view = await in_database_thread(selectors.get_turn_for, user, turn)
         if view != last:
             last, quiet_seconds = view, 0.0
             yield view

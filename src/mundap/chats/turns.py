@@ -39,6 +39,13 @@ from mundap.library.selectors import list_collections_for
 LEASE_SECONDS = 15
 HISTORY_MESSAGES = 12
 _POSTING_LOCK = 20_002  # the class of our advisory locks: one post of a person at a time
+# How many answers the user %(owner)s has running, in chats and outside.
+RUNNING = """(
+    (SELECT count(*) FROM chats_turn
+     WHERE owner_id = %(owner)s AND status = 'running' AND lease_until > clock_timestamp())
+    + (SELECT count(*) FROM chats_completion
+       WHERE owner_id = %(owner)s AND lease_until > clock_timestamp())
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,7 @@ def begin(user: User, ask: Ask, *, runner: str, has_room: bool) -> Begun:
     Raises KeyReused, NotFound, TurnInProgress, LimitReached, and Conflict when the chat's collection is gone.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_POSTING_LOCK, str(user.pk)]
-        )
+        lock_posts(cursor, user)
         known, running = _look_up(cursor, user, ask)
         if known:
             return known
@@ -111,12 +116,7 @@ def begin(user: User, ask: Ask, *, runner: str, has_room: bool) -> Begun:
             collection = _find_collection(user, collection_id)
         if collection is None:
             raise Conflict(_("What this conversation was about is no longer available to you."))
-        if running >= settings.TURNS_PER_USER:
-            raise LimitReached(
-                _("Too many answers are being written for you. Wait for one to end.")
-            )
-        if not has_room:
-            raise LimitReached(_("The server is busy. Try again in a moment."))
+        require_room(running, has_room=has_room)
         if ask.chat is None:
             _insert_chat(cursor, chat, user=user, collection=collection, title=title)
         begun = Begun(
@@ -132,17 +132,27 @@ def begin(user: User, ask: Ask, *, runner: str, has_room: bool) -> Begun:
     return begun
 
 
+def lock_posts(cursor: CursorWrapper, user: User) -> None:
+    """Let no other post of this user begin before the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_POSTING_LOCK, str(user.pk)])
+
+
+def require_room(running: int, *, has_room: bool) -> None:
+    """Raise LimitReached where the user has so many answers running, or the process has no room for one more."""
+    if running >= settings.TURNS_PER_USER:
+        raise LimitReached(_("Too many answers are being written for you. Wait for one to end."))
+    if not has_room:
+        raise LimitReached(_("The server is busy. Try again in a moment."))
+
+
 def _look_up(cursor: CursorWrapper, user: User, ask: Ask) -> tuple[Begun | None, int]:
     """Return the turn that the key made, and how many turns of the user are running."""
     cursor.execute(
-        """
-        SELECT t.id, t.chat_id, t.answer_id, t.request_hash, (
-            SELECT count(*) FROM chats_turn r
-            WHERE r.owner_id = %(owner)s AND r.status = 'running' AND r.lease_until > clock_timestamp()
-        )
+        f"""
+        SELECT t.id, t.chat_id, t.answer_id, t.request_hash, {RUNNING}
         FROM (SELECT 1) one
         LEFT JOIN chats_turn t ON t.owner_id = %(owner)s AND t.idempotency_key = %(key)s
-        """,
+        """,  # noqa: S608 - a constant
         {"owner": user.pk, "key": ask.key},
     )
     turn, chat, answer, digest, running = cursor.fetchone()

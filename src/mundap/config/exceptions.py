@@ -34,6 +34,13 @@ from mundap.errors import (
 
 CHALLENGE = 'Bearer realm="mundap"'
 _JSON_PATHS = ("/api/", "/v1/", "/_allauth/", "/healthz", "/readyz", "/metrics")
+_OPENAI_PATHS = "/v1/"
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 _logger = logging.getLogger(__name__)
 
 
@@ -55,6 +62,16 @@ class ErrorReply:
         if self.fields:
             error["fields"] = dict(self.fields)
         return {"error": error | dict(self.extra)}
+
+    @property
+    def openai_body(self) -> dict[str, Any]:
+        """Return `body` with what clients of OpenAI's protocol look for beside it: `type` and `param`."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        more = {
+            "type": _OPENAI_TYPES.get(self.status, kind),
+            "param": next(iter(self.fields), None),
+        }
+        return {"error": self.body["error"] | more}
 
 
 def describe(exc: Exception) -> ErrorReply | None:
@@ -93,7 +110,10 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     reply = describe(exc)
     if reply is None:
         return None
-    return Response(reply.body, status=reply.status, headers=dict(reply.headers))
+    request = context.get("request")
+    is_openai = request is not None and request.path_info.startswith(_OPENAI_PATHS)
+    body = reply.openai_body if is_openai else reply.body
+    return Response(body, status=reply.status, headers=dict(reply.headers))
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -128,6 +148,8 @@ def _body_for(request: HttpRequest, reply: ErrorReply) -> dict[str, Any]:
     """Return the JSON body; allauth's addresses have its own shape beside ours, the classic contract's only a text."""
     if request.path_info.startswith("/api/v1/chatbot/"):
         return {"error": reply.message}
+    if request.path_info.startswith(_OPENAI_PATHS):
+        return reply.openai_body
     if not request.path_info.startswith("/_allauth/"):
         return reply.body
     errors = [{"code": reply.code, "message": reply.message}]

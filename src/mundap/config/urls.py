@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/v1/", include("mundap.library.urls")),
     path("api/v1/", include("mundap.retrieval.urls")),
     path("api/v1/", include("mundap.chats.urls")),
+    path("v1/", include("mundap.chats.openai_urls")),
     path("api/schema/", SpectacularAPIView.as_view(**_PUBLIC), name="schema"),
     path(
         "api/docs/",

@@ -1,0 +1,54 @@
+"""Answers that belong to no chat, as programs ask for them by OpenAI's protocol: who has how many of them running.
+
+Nothing of what was asked or answered is stored. While an answer is being written it has a row, so that a user's limit
+holds over all processes and together with the turns of chats; its process extends the lease, as that of a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Many
+from uuid import UUID
+
+from django.db import connection, transaction
+from uuid_utils.compat import uuid7
+
+from mundap.accounts.models import User
+from mundap.chats.turns import LEASE_SECONDS, RUNNING, lock_posts, require_room
+
+
+def begin(user: User, *, has_room: bool) -> UUID:
+    """Return the id of a completion that may run now. Raises LimitReached, as posting into a chat does."""
+    completion: UUID = uuid7()
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock_posts(cursor, user)
+        cursor.execute(f"SELECT {RUNNING}", {"owner": user.pk})
+        require_room(cursor.fetchone()[0], has_room=has_room)
+        cursor.execute(
+            """
+            WITH dead AS (
+                DELETE FROM chats_completion WHERE owner_id = %(owner)s AND lease_until < clock_timestamp()
+            )
+            INSERT INTO chats_completion (id, owner_id, lease_until)
+            VALUES (%(id)s, %(owner)s, clock_timestamp() + make_interval(secs => %(lease)s))
+            """,
+            {"id": completion, "owner": user.pk, "lease": LEASE_SECONDS},
+        )
+    return completion
+
+
+def keep(completions: Many[UUID]) -> None:
+    """Extend the leases of these completions."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE chats_completion SET lease_until = clock_timestamp() + make_interval(secs => %s)
+            WHERE id = ANY(%s)
+            """,
+            [LEASE_SECONDS, list(completions)],
+        )
+
+
+def end(completion: UUID) -> None:
+    """Forget a completion."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM chats_completion WHERE id = %s", [completion])
