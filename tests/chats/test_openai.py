@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import openai
@@ -14,8 +16,9 @@ from openai.types.chat import ChatCompletionChunk
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Completion, Message
 from mundap.library.models import Collection
-from tests.chats.conftest import ANSWER, QUESTION
+from tests.chats.conftest import ANSWER, QUESTION, api_of
 from tests.chats.server import Api, wait_for
+from tests.chats.test_processes import another_process
 from tests.scripted_model import ScriptedModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -278,8 +281,10 @@ def test_the_events_as_they_are(alice_api: Api, model: ScriptedModel) -> None:
 def test_a_stream_that_breaks_raises_in_the_client(alice: OpenAI, model: ScriptedModel) -> None:
     script(model, "Use the Redis backend [1] and more", cut_after=4)
     chunks = []
-    with pytest.raises(openai.APIError) as caught:
-        chunks += complete(alice, stream=True)  # what came before the error is lost with the list
+    with complete(alice, stream=True) as stream, pytest.raises(openai.APIError) as caught:
+        for chunk in stream:
+            chunks.append(chunk)
+    assert content_of(chunks) == "Use the Redis backend"
     assert caught.value.code == "model_error"
     assert "stopped in the middle" in caught.value.message
     assert not Completion.objects.exists()
@@ -334,14 +339,39 @@ def test_a_process_has_room_for_so_many(
         assert bob_api.ask(QUESTION).status_code == 429
 
 
-def test_a_dead_process_does_not_hold_its_place(
-    alice: OpenAI, model: ScriptedModel, users: dict[str, User], settings: Any
+def test_the_limit_holds_over_processes(
+    alice: OpenAI, users: dict[str, User], model: ScriptedModel, settings: Any
 ) -> None:
     settings.TURNS_PER_USER = 1
-    lease = "2020-01-01T00:00Z"
-    Completion.objects.create(owner=users["alice"], lease_until=lease)
+    with another_process(model) as process:
+        there = api_of(users["alice"], process.url)
+        script(model, ANSWER, hold_after=3)
+        with there.http, client_of(there) as client, complete(client, stream=True) as stream:
+            next(iter(stream))
+            refused(alice, openai.RateLimitError)
+            lease = Completion.objects.get().lease_until
+            wait_for(lambda: Completion.objects.get().lease_until > lease)
+            process.popen.kill()
+            process.popen.wait()
+    refused(alice, openai.RateLimitError)  # until its lease has run out
+    Completion.objects.update(lease_until=lease - timedelta(minutes=1))
+    model.reset()
     script(model, ANSWER)
     assert complete(alice).choices
+    assert not Completion.objects.exists()
+
+
+def test_a_server_that_stops_says_so(users: dict[str, User], shelf: Any, model: Any) -> None:
+    with another_process(model) as process:
+        there = api_of(users["alice"], process.url)
+        script(model, ANSWER, hold_after=3)
+        with there.http, client_of(there) as client, complete(client, stream=True) as stream:
+            next(iter(stream))
+            process.popen.send_signal(signal.SIGTERM)
+            with pytest.raises(openai.APIError) as caught:
+                list(stream)
+        assert caught.value.code == "service_unavailable"
+        wait_for(lambda: process.popen.poll() is not None)
     assert not Completion.objects.exists()
 
 
