@@ -5,6 +5,7 @@ Message     a question or an answer at a position; a position may have several v
 Turn        one question being answered: who runs it, until when, and how it ended
 Completion  an answer outside any chat, only while it runs
 TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
+SearchSegment  the terms that sixteen positions of a chat are found by
 
 Triggers (migration 0002) give a chat a new `rev` and `etag` whenever its messages or its visible columns change, by
 whatever means; nobody sets them by hand, and they never go back.
@@ -13,6 +14,8 @@ whatever means; nobody sets them by hand, and they never go back.
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -23,6 +26,8 @@ from mundap.library.models import Collection
 
 TITLE_MAX_CHARACTERS = 200
 KEY_MAX_CHARACTERS = 255
+# A segment is analysed anew after each change: larger ones cost the worker more, smaller ones each search.
+SEGMENT_POSITIONS = 16
 
 
 class RandomUUID(models.Func):
@@ -68,6 +73,11 @@ class Chat(models.Model):
                 fields=["owner", "-updated_at", "-id"],
                 condition=Q(deleted_at__isnull=True),
                 name="chat_list",
+            ),
+            models.Index(
+                fields=["owner", "-updated_at", "-id"],
+                condition=Q(deleted_at__isnull=True, pinned=True),
+                name="chat_list_pinned",
             ),
             models.Index(
                 fields=["deleted_at"],
@@ -205,3 +215,41 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.position}.{self.version}"
+
+
+class SearchSegment(models.Model):
+    """What the current messages at some positions of a chat, and with the first of them its title, are found by.
+
+    Rows are made by triggers (migration 0004). `terms` is NULL until the worker has analysed them, and again after a
+    change; `changes` counts those. The key is the chat and the number of the segment.
+    """
+
+    pk = models.CompositePrimaryKey("chat_id", "number")
+    # Indexed by the key.
+    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="+", db_index=False)
+    number = models.IntegerField(help_text="the position by SEGMENT_POSITIONS")
+    # The chat's own, which is checked there.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    changes = models.BigIntegerField()
+    terms = SearchVectorField(null=True)
+
+    class Meta:
+        indexes = [
+            # Partial, so that a post makes no entry in it; without a pending list, which searches would read.
+            GinIndex(
+                fields=["terms"],
+                condition=Q(terms__isnull=False),
+                fastupdate=False,
+                name="search_terms",
+            ),
+            models.Index(fields=["owner"], condition=Q(terms__isnull=True), name="search_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.chat_id} {self.number}"
