@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: help install up test e2e check bench pin messages
+DURATION ?= 600
+.PHONY: help install up test e2e chaos check bench pin messages
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -29,6 +30,9 @@ test: $(VENV)/.installed-dev  ## Run all tests that need no browser
 
 e2e: $(VENV)/.installed-dev  ## Run the browser tests (Chromium must be installed)
 	$(BIN)/python -m pytest -m e2e tests/e2e
+
+chaos: $(VENV)/.installed-dev  ## Let everything around the servers fail for DURATION seconds (and SEED), and judge what readers saw
+	@$(BIN)/python -m tests.faults.chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.installed-dev  ## Format, lint, types and templates
 	$(BIN)/ruff format --check .

@@ -1,0 +1,177 @@
+"""The chaos run: people use several server processes while everything around fails; a checker judges what they saw.
+
+`python -m tests.faults.chaos [--seconds 60] [--seed N] [--history FILE]`, or `make chaos DURATION=600`. Progress goes
+to standard error; the last line of standard output is one JSON object, and nothing is printed after it. The status is 1
+when a promise was broken. The seed settles who does what and which fault comes when; the machine settles the rest.
+
+Clocks that jump need no fault of their own: nothing is timed by a wall clock here or in what is tested, where leases
+are compared by the database with its own time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import redis
+
+from mundap.embedded import supervisor
+from tests.faults import roles, stored
+from tests.faults.arena import POOL, Arena, running_arena
+from tests.faults.checker import Report, check, explain
+from tests.faults.clients import Session, World
+from tests.faults.fault_deck import FaultDeck
+from tests.faults.history import History, read_history
+
+NODES = 3
+OWNERS = ("u1", "u2", "u3", "u4")
+STRANGER = "u9"
+ASYNC_POOL = 8  # config/async_database.py
+REDIS_CONNECTIONS = 40  # a node's: bodies, and the cache framework's
+PROGRESS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user and a token of theirs."""
+
+    name: str
+    id: str
+    token: str
+
+
+def main() -> int:
+    """Run, and return the process's status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--history", type=Path, default=None)
+    arguments = parser.parse_args()
+    seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
+    say(f"seed {seed}")
+    path = arguments.history or Path(tempfile.gettempdir()) / f"mundap-chaos-{seed}.jsonl"
+    home = Path(tempfile.mkdtemp(prefix="mundap-chaos-"))
+    home.chmod(0o711)  # an ordinary user must reach the data folder when this runs as root
+    try:
+        with supervisor.running(home, postgres=True, valkey=False, embeddings=False) as parts:
+            report = asyncio.run(
+                run(home, parts.database_url or "", path, seconds=arguments.seconds, seed=seed)
+            )
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    say(
+        f"99 % of reads within {report.p99_calm_ms} ms; with Redis paused {report.p99_paused_ms} ms"
+    )
+    say(f"history: {path}")
+    if not report.is_clean:
+        say(explain(report))
+    sys.stderr.flush()
+    sys.stdout.write(json.dumps(report.summary()) + "\n")
+    sys.stdout.flush()
+    return 0 if report.is_clean else 1
+
+
+async def run(home: Path, database: str, path: Path, *, seconds: float, seed: int) -> Report:
+    """Let people and faults loose on three nodes for a while; return what the checker says of the history."""
+    chance = random.Random(seed)  # noqa: S311 - so that a seed repeats a run
+    environment = {
+        "MUNDAP_HOME": str(home),
+        "DATABASE_URL": database,
+        "SECRET_KEY": "only-for-the-chaos-run-0123456789-abcdefghijklmnop",
+        "DJANGO_SETTINGS_MODULE": "mundap.config.settings",
+    }
+    people = make_people(environment, [*OWNERS, STRANGER])
+    history = History(path)
+    log = path.with_suffix(".log")
+    async with running_arena(
+        home, nodes=NODES, environment=environment, chance=chance, log=log
+    ) as arena:
+        say(f"{NODES} nodes are up; {seconds:.0f} s of faults")
+        begun = time.monotonic()
+        await _live(arena, history, people, home=home, until=begun + seconds)
+        history.add("run", seconds=round(time.monotonic() - begun, 1), seed=seed)
+        await asyncio.to_thread(stored.wait_until_quiet, database)
+        bound = NODES * (POOL + ASYNC_POOL)
+        await asyncio.to_thread(stored.record_connections, database, history, bound=bound)
+        clients = await arena.redis.call(redis.Redis.client_list)
+        history.add(
+            "left", what="Redis clients", count=len(clients), bound=NODES * REDIS_CONNECTIONS
+        )
+    names = {person.id: person.name for person in people.values()}
+    stored.record_stored(database, history, names=names)
+    history.close()
+    return check(read_history(path))
+
+
+def make_people(environment: dict[str, str], names: list[str]) -> dict[str, Person]:
+    """Make the people and what they ask about, in a process of its own: this one has no Django."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.cast", *names],
+        check=True,
+        stdout=subprocess.PIPE,
+        env=os.environ | environment,
+    )
+    made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {name: Person(name, one["id"], one["token"]) for name, one in made.items()}
+
+
+async def _live(
+    arena: Arena, history: History, people: Mapping[str, Person], *, home: Path, until: float
+) -> None:
+    """Run all sessions and faults until the moment; return when every session has had its last reply."""
+    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=60)
+    async with httpx2.AsyncClient(timeout=60, limits=limits) as http:
+        world = World(history, [node.url for node in arena.nodes], http, arena.chance)
+        sessions = [asyncio.create_task(each) for each in _sessions(world, people)]
+        progress = asyncio.create_task(_tell(history))
+        try:
+            await FaultDeck(arena, world, home=home).play(until=until)
+        finally:
+            world.is_over = True
+            progress.cancel()
+            await asyncio.gather(*sessions)
+            await asyncio.gather(progress, return_exceptions=True)
+
+
+def _sessions(world: World, people: Mapping[str, Person]) -> list[Any]:
+    """Return what each session does: two readers and a writer for each owner, a second writer for two of them."""
+    lives = []
+    for number, owner in enumerate(OWNERS):
+        crew = [roles.read, roles.read, roles.write] + [roles.write] * (number % 2)
+        for place, role in enumerate(crew):
+            person = people[owner]
+            session = Session(world, name=f"{owner}.{place}", user=owner, token=person.token)
+            lives.append(role(session, world))
+    for place in range(2):
+        person = people[STRANGER]
+        session = Session(world, name=f"stranger.{place}", user=STRANGER, token=person.token)
+        lives.append(roles.pry(session, world))
+    return lives
+
+
+async def _tell(history: History) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        say(f"{history.operations} operations, {history.faults} faults")
+
+
+def say(text: str) -> None:
+    """Tell people how it goes."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
