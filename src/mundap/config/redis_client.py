@@ -73,7 +73,8 @@ class RedisClient:
             # It answers: a wrong type, full, read-only. That says nothing about the next operation.
             self._note_failure(operation, exc)
             return MISSING
-        except (RedisError, OSError, TimeoutError) as exc:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
+            # RuntimeError is uvloop's for writing to a connection that was just reset.
             self._breaker.fail()
             self._note_failure(operation, exc)
             return MISSING
