@@ -60,10 +60,9 @@ def main() -> None:
         nothing = f"unix://{parts.home}/none?db=0"  # where no Redis listens
         servers = {
             WITH: stack.enter_context(_server(parts.database_url, parts.redis_url)),
-            # Nothing listens there, so no body is kept; and nothing could tell that it is an old one.
-            WITHOUT: stack.enter_context(
-                _server(copies[WITHOUT], f"unix://{parts.home}/none?db=0")
-            ),
+            NO_REDIS: stack.enter_context(_server(parts.database_url, nothing)),
+            # No body is kept here: without the triggers nothing could tell that it is an old one.
+            WITHOUT: stack.enter_context(_server(copies[WITHOUT], nothing)),
         }
         times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for repetition in range(arguments.repetitions):
