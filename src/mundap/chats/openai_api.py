@@ -7,6 +7,8 @@ ours (`config/exceptions.py`).
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -24,6 +26,7 @@ from mundap.chats.async_view import AskingView, AsyncAPIView
 from mundap.chats.openai_reply import Reply, error_of
 from mundap.chats.openai_request import read_request
 from mundap.chats.runner import get_runner
+from mundap.chats.selectors import TurnView
 from mundap.chats.serializers import CitationSerializer, ErrorSerializer, Object
 from mundap.chats.streaming import SSE_HEADERS
 from mundap.config.threads import in_database_thread
@@ -188,13 +191,22 @@ class CompletionsView(AskingView):
                 content_type="text/event-stream",
                 headers=SSE_HEADERS,
             )
-        *_earlier, final = [view async for view in changes if view is not None]
+        final = await _last(changes)
         if error := error_of(final):
             return Response(error.openai_body, status=error.status)
         return Response(reply.completion(final))
 
     def _passage_url(self, passage: str) -> str:
         return self.request.build_absolute_uri(reverse("pages:passage", args=[passage]))
+
+
+async def _last(changes: AsyncGenerator[TurnView | None, None]) -> TurnView:
+    """Return the final one; those before it are not kept."""
+    async with aclosing(changes):
+        async for view in changes:
+            if view is not None and view.is_final:
+                return view
+    raise RuntimeError("an answer's changes end with its final state")
 
 
 def _models(user: User) -> list[dict[str, Any]]:
