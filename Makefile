@@ -40,8 +40,9 @@ check: $(VENV)/.installed-dev  ## Format, lint, types and templates
 	SECRET_KEY=for-the-checks-only $(BIN)/mypy
 	$(BIN)/djlint --lint --quiet src
 
-bench: $(VENV)/.installed-dev  ## Run the benchmarks; each prints JSON
-	for script in bench/run_*.py; do $(BIN)/python $$script || exit 1; done
+SCRIPTS ?= $(wildcard bench/run_*.py)
+bench: $(VENV)/.installed-dev  ## Run the benchmarks, or those in SCRIPTS; each prints JSON
+	for script in $(SCRIPTS); do $(BIN)/python $$script || exit 1; done
 
 pin: $(VENV)/.installed-dev  ## Pin the requirements again, with hashes
 	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --custom-compile-command "make pin" $$name.in -o $$name.txt; done

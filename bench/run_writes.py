@@ -64,16 +64,7 @@ def main() -> None:
             # No body is kept here: without the triggers nothing could tell that it is an old one.
             WITHOUT: stack.enter_context(_server(copies[WITHOUT], nothing)),
         }
-        times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for repetition in range(arguments.repetitions):
-            chat = user["chats"][repetition % len(user["chats"])]
-            for name, database in databases.items():
-                for step, each in _steps(database, user, chat, arguments.writes).items():
-                    times[STEPS[step]][name].append(each)
-            for name, server in servers.items():
-                times["title, over HTTP"][name].append(
-                    _patch(server, user["token"], user["chats"][-1], arguments.writes)
-                )
+        times = _measure(databases, servers, user, arguments)
     results = {
         "messages_a_chat": MESSAGES,
         "writes_a_repetition": arguments.writes,
@@ -118,6 +109,26 @@ def _drop_triggers(database: str, condition: str) -> list[str]:
 
 
 # --- measuring
+
+
+def _measure(
+    databases: dict[str, str],
+    servers: dict[str, Serving],
+    user: dict[str, Any],
+    arguments: argparse.Namespace,
+) -> dict[str, dict[str, list[float]]]:
+    """Return each step's median milliseconds in each repetition, by what was there or not."""
+    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for repetition in range(arguments.repetitions):
+        chat = user["chats"][repetition % len(user["chats"])]
+        for name, database in databases.items():
+            for step, each in _steps(database, user, chat, arguments.writes).items():
+                times[STEPS[step]][name].append(each)
+        for name, server in servers.items():
+            times["title, over HTTP"][name].append(
+                _patch(server, user["token"], user["chats"][-1], arguments.writes)
+            )
+    return times
 
 
 def _steps(database: str, user: dict[str, Any], chat: str, writes: int) -> dict[str, float]:
