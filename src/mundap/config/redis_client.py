@@ -18,7 +18,7 @@ from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from mundap.config import metrics
 from mundap.config.breaker import Breaker
@@ -73,8 +73,9 @@ class RedisClient:
             # It answers: a wrong type, full, read-only. That says nothing about the next operation.
             self._note_failure(operation, exc)
             return MISSING
-        except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
-            # RuntimeError is uvloop's for writing to a connection that was just reset.
+        except Exception as exc:  # noqa: BLE001 - this is the edge
+            # Not only RedisError: redis-py raises anything at replies that make no sense, and uvloop a RuntimeError
+            # for writing to a connection that was just reset.
             self._breaker.fail()
             self._note_failure(operation, exc)
             return MISSING

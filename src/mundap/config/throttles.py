@@ -19,7 +19,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from django_redis import get_redis_connection
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -82,7 +81,7 @@ async def is_within_rate(scope: str, whose: str) -> bool:
     window = _window(scope, whose)
 
     async def count(redis: Redis) -> int:
-        number: int = await redis.incr(window.key)
+        number = int(await redis.incr(window.key))
         if number == 1:
             await redis.expire(window.key, window.key_seconds)
         return number
@@ -110,14 +109,15 @@ def _count(window: _Window) -> int | None:
         return None
     try:
         pipeline = get_redis_connection("default").pipeline(transaction=False)
-        count, _is_set = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
-    except (RedisError, OSError, ValueError) as exc:  # the last from a server that is no Redis
+        replies = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
+        count = int(replies[0])
+    except Exception as exc:  # noqa: BLE001 - at replies that make no sense, redis-py raises anything
         if not breaker.is_open:
             _logger.warning("Redis does not count requests, so none is refused: %r", exc)
         breaker.fail()
         return None
     breaker.succeed()
-    return int(count)
+    return count
 
 
 class UserThrottle(BaseThrottle):

@@ -7,10 +7,10 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django_redis import get_redis_connection
-from redis.exceptions import RedisError
 
 OK = "ok"
 MISSING = "missing"
+_REDIS_KEY = "mundap1:ready"
 _DATABASE_SECONDS = 2  # the least that libpq takes
 
 
@@ -54,9 +54,11 @@ def _migrations() -> str:
 
 
 def _redis() -> str:
-    # A write: one that is full, or a replica, answers a PING and is of no use all the same.
+    # Written and read: one that is full, or a replica, answers a PING and is of no use all the same.
     try:
-        get_redis_connection("default").set("mundap1:ready", 1, px=1000)
-    except (RedisError, OSError, ValueError):  # a value error is from a server that is no Redis
+        redis = get_redis_connection("default")
+        redis.set(_REDIS_KEY, OK, px=1000)
+        is_kept = redis.get(_REDIS_KEY) == OK.encode()
+    except Exception:  # noqa: BLE001 - at replies that make no sense, redis-py raises anything
         return MISSING
-    return OK
+    return OK if is_kept else MISSING
