@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import openai
 import pytest
@@ -14,7 +17,9 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from mundap.accounts.models import User
-from mundap.chats.models import Chat, Completion, Message
+from mundap.chats.models import Chat, Completion, Message, State
+from mundap.chats.openai_reply import Reply
+from mundap.chats.selectors import TurnView
 from mundap.library.models import Collection
 from tests.chats.conftest import ANSWER, QUESTION, api_of
 from tests.chats.server import Api, wait_for
@@ -23,6 +28,7 @@ from tests.scripted_model import ScriptedModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 USER = {"role": "user", "content": QUESTION}
+NO_ID = UUID(int=0)
 PLACE = "https://docs.example.org/cache/#part-1"
 
 
@@ -301,6 +307,33 @@ def test_who_leaves_stops_the_answer(alice: OpenAI, alice_api: Api, model: Scrip
     with client_of(alice_api, timeout=1) as impatient, pytest.raises(openai.APITimeoutError):
         complete(impatient)
     wait_for(lambda: not Completion.objects.exists())
+
+
+def test_silence_and_an_end_that_does_not_go_on() -> None:
+    """Comments keep a silent stream alive; what was sent stays, and the annotations are places in it."""
+    running = TurnView(NO_ID, NO_ID, NO_ID, State.RUNNING, "", "Use Redis [1]")
+    citation = {"number": 1, "document": "Cache", "headings": ["Cache", "Redis"]}
+    citation |= {"passage": "p", "url": "javascript:alert(1)"}
+    final = replace(running, status=State.COMPLETE, text="Something else", citations=[citation])
+
+    async def changes() -> AsyncGenerator[TurnView | None, None]:
+        for each in (running, None, final):
+            yield each
+
+    async def read() -> list[bytes]:
+        reply = Reply("chatcmpl-1", "shelf", lambda passage: f"https://here.example/{passage}")
+        return [event async for event in reply.chunks(changes(), has_usage=False)]
+
+    _role, text, comment, end = asyncio.run(read())
+    assert comment.startswith(b":")
+    assert json.loads(text[6:])["choices"][0]["delta"] == {"content": "Use Redis [1]"}
+    (annotation,) = json.loads(end[6:].split(b"\n\n")[0])["choices"][0]["delta"]["annotations"]
+    assert annotation["url_citation"] == {
+        "start_index": 10,
+        "end_index": 13,
+        "title": "Cache › Redis",
+        "url": "https://here.example/p",
+    }
 
 
 # --- limits

@@ -17,7 +17,10 @@ from mundap.chats.turns import LEASE_SECONDS, RUNNING, lock_posts, require_room
 
 
 def begin(user: User, *, has_room: bool) -> UUID:
-    """Return the id of a completion that may run now. Raises LimitReached, as posting into a chat does."""
+    """Return the id of a completion that may run now; those that dead processes left are forgotten.
+
+    Raises LimitReached, as posting into a chat does.
+    """
     completion: UUID = uuid7()
     with transaction.atomic(), connection.cursor() as cursor:
         lock_posts(cursor, user)
@@ -26,7 +29,10 @@ def begin(user: User, *, has_room: bool) -> UUID:
         cursor.execute(
             """
             WITH dead AS (
-                DELETE FROM chats_completion WHERE owner_id = %(owner)s AND lease_until < clock_timestamp()
+                DELETE FROM chats_completion WHERE id IN (
+                    SELECT id FROM chats_completion WHERE lease_until < clock_timestamp()
+                    FOR UPDATE SKIP LOCKED
+                )
             )
             INSERT INTO chats_completion (id, owner_id, lease_until)
             VALUES (%(id)s, %(owner)s, clock_timestamp() + make_interval(secs => %(lease)s))
