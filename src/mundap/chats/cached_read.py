@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -113,7 +114,7 @@ def _read_headers(scope: Scope) -> Headers | None:
 async def _read(token: str, chat: UUID, known: bytes) -> Body | None:
     try:
         head = await store.find_head_by_token(token, chat)
-        if head is None or not await is_within_rate("user", str(head.identity.owner)):
+        if head is None or not is_within_rate("user", str(head.identity.owner)):
             return None
         return await store.read_at(head, known_etags=parse_etags(known.decode("latin-1")))
     except (DatabaseError, NotFound):
@@ -139,12 +140,14 @@ def _common_headers(
         "query_string": b"",
     }
 
-    def view(_request: HttpRequest) -> HttpResponse:
+    def respond(request: HttpRequest) -> HttpResponse:
+        view = ChatView()
+        view.setup(request)
         response = reply(Body("", b"" if status == 200 else None))
-        response["Allow"] = ", ".join(ChatView().allowed_methods)
+        response["Allow"] = ", ".join(view.allowed_methods)
         return response
 
-    handler = view
+    handler: Any = respond
     for path in reversed(settings.MIDDLEWARE):
         if path in _HEADER_MIDDLEWARE:
             handler = import_string(path)(handler)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from mundap.accounts.models import User
+from mundap.chats import store
+from mundap.chats.shapes import etag_of
+from mundap.config.threads import in_database_thread
 from mundap.errors import NotFound
 from mundap.library.models import Passage
 
@@ -19,13 +23,26 @@ LOG_MESSAGES = 1000
 _OPENING = {"SYSTEM": "init conversation"}
 
 
-def read_chat(user: User, chat_id: UUID) -> dict[str, Any]:
-    """Return the chat with its log. Raises NotFound."""
-    chats = _read(user, [chat_id])
-    if not chats:
+async def read_chat(
+    user: User, chat_id: UUID, *, known_etags: Container[str] = ()
+) -> tuple[str, dict[str, Any] | None]:
+    """Return the entity tag and the chat with its log, None where the reader has it already. Raises NotFound."""
+    try:
+        head = await store.get_head(user, chat_id)
+        body = await store.read_at(head, known_etags=known_etags)
+    except NotFound:
+        raise _not_found() from None
+    if body.content is None:
+        return body.etag, None
+    chat = json.loads(body.content)
+    if body.etag == head.etag and chat["before"] is None:
+        log = [_entry(each["position"], each["role"], each["text"]) for each in chat["messages"]]
+        return body.etag, _info(chat_id, chat["title"], head.about) | {"chatlog": [_OPENING, *log]}
+    # It is longer than a body shows, or has changed since its head was read.
+    found = await in_database_thread(_read, user, [chat_id])
+    if not found:
         raise _not_found()
-    info, log = chats[0]
-    return {**info, "chatlog": log}
+    return found[0].etag, found[0].info | {"chatlog": found[0].log}
 
 
 def require_chat(user: User, chat_id: UUID) -> None:
@@ -41,7 +58,7 @@ def require_chat(user: User, chat_id: UUID) -> None:
 
 def read_sessions(user: User, chat_ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """Return these chats with their conversations, in this order."""
-    return [{**info, "conversation": log} for info, log in _read(user, chat_ids)]
+    return [each.info | {"conversation": each.log} for each in _read(user, chat_ids)]
 
 
 def explanation(retrieval: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,16 +70,23 @@ def explanation(retrieval: Mapping[str, Any]) -> dict[str, Any]:
     return {"multi_query": retrieval.get("queries", []), "Retriever": passages}
 
 
-def _read(
-    user: User, chat_ids: Sequence[UUID]
-) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Return (what is known of the chat, its log) for each of these chats that the user has."""
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """A chat as one statement found it: its state, what is known of it, its log."""
+
+    etag: str
+    info: dict[str, Any]
+    log: list[dict[str, Any]]
+
+
+def _read(user: User, chat_ids: Sequence[UUID]) -> list[_Chat]:
+    """Return those of these chats that the user has, in this order."""
     if not chat_ids:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT c.id, c.title, l.category, l.title_no, l.title, m.position, m.role, m.text
+            SELECT c.id, c.rev, c.etag, c.title, l.category, l.title_no, l.title, m.position, m.role, m.text
             FROM chats_chat c
             LEFT JOIN library_collection l ON l.id = c.collection_id
             LEFT JOIN chats_message m
@@ -73,17 +97,18 @@ def _read(
             [LOG_MESSAGES, list(chat_ids), user.pk, list(chat_ids)],
         )
         rows = cursor.fetchall()
-    infos: dict[UUID, dict[str, Any]] = {}
-    logs: dict[UUID, list[dict[str, Any]]] = defaultdict(lambda: [dict(_OPENING)])
-    for chat, title, category, title_no, about, position, role, text in rows:
-        infos[chat] = {
-            "id": str(chat),
-            "title": title,
-            "content_info": {"category": category, "title_no": title_no, "title": about},
-        }
+    chats: dict[UUID, _Chat] = {}
+    for chat, rev, etag, title, *about, position, role, text in rows:
+        if chat not in chats:
+            chats[chat] = _Chat(etag_of(rev, etag), _info(chat, title, about), [_OPENING])
         if position is not None:
-            logs[chat].append(_entry(position, role, text))
-    return [(info, logs[chat]) for chat, info in infos.items()]
+            chats[chat].log.append(_entry(position, role, text))
+    return list(chats.values())
+
+
+def _info(chat: UUID, title: str, about: Sequence[Any]) -> dict[str, Any]:
+    info = dict(zip(("category", "title_no", "title"), about, strict=True))
+    return {"id": str(chat), "title": title, "content_info": info}
 
 
 def _entry(position: int, role: str, text: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mundap.answers.questions import checked_question
 from mundap.chats import classic, services
 from mundap.chats.async_view import AskingView
 from mundap.chats.chat_list import list_chats
+from mundap.chats.entity_tags import has_current, known_etags, not_modified, private
 from mundap.chats.runner import get_runner
 from mundap.chats.serializers import Object
 from mundap.chats.turns import Ask
@@ -155,11 +156,14 @@ class ChatView(_ClassicView):
     """One chat. Its id may be any string: what is none is not found."""
 
     @extend_schema(
-        operation_id="classic_get_chat", responses={200: ClassicChatSerializer, **_ERRORS}
+        operation_id="classic_get_chat",
+        responses={200: ClassicChatSerializer, 304: None, **_ERRORS},
     )
     async def get(self, request: Request, chat_id: str) -> HttpResponseBase:
         """A chat with its log of up to the newest 1,000 messages."""
-        return Response(await in_database_thread(classic.read_chat, self.user, _known(chat_id)))
+        known = known_etags(request)
+        etag, document = await classic.read_chat(self.user, _known(chat_id), known_etags=known)
+        return not_modified(etag) if document is None else private(Response(document), etag)
 
     @extend_schema(
         operation_id="classic_ask",
@@ -199,20 +203,19 @@ class SessionsView(_ClassicView):
     @extend_schema(
         operation_id="classic_list_chats",
         parameters=[OpenApiParameter("cursor", str, description="As in `next`.")],
-        responses={200: ClassicSessionsSerializer, **_ERRORS},
+        responses={200: ClassicSessionsSerializer, 304: None, **_ERRORS},
     )
     async def get(self, request: Request) -> HttpResponseBase:
         """The newest 50 chats with their logs."""
         cursor = request.query_params.get("cursor", "")
-        return Response(await in_database_thread(_sessions, self.user, cursor))
-
-
-def _sessions(user: User, cursor: str) -> dict[str, Any]:
-    page = list_chats(user, cursor=cursor, limit=classic.SESSIONS)
-    return {
-        "chatsession": classic.read_sessions(user, [UUID(chat["id"]) for chat in page.chats]),
-        "next": page.cursor,
-    }
+        page = await in_database_thread(
+            list_chats, self.user, cursor=cursor, limit=classic.SESSIONS
+        )
+        if has_current(request, page.etag):
+            return not_modified(page.etag)
+        chats = [UUID(chat["id"]) for chat in page.chats]
+        sessions = await in_database_thread(classic.read_sessions, self.user, chats)
+        return private(Response({"chatsession": sessions, "next": page.cursor}), page.etag)
 
 
 def _collection(user: User, data: Mapping[str, Any]) -> Collection:

@@ -45,7 +45,8 @@ logger = logging.getLogger(__name__)
 
 # The running turn is read only when its runner is dead: then somebody has to finish it first.
 _HEAD = """
-    SELECT c.owner_id, c.rev, c.etag, t.id FROM chats_chat c
+    SELECT c.owner_id, c.rev, c.etag, t.id, l.category, l.title_no, l.title FROM chats_chat c
+    LEFT JOIN library_collection l ON l.id = c.collection_id
     LEFT JOIN chats_turn t
         ON t.chat_id = c.id AND t.status = 'running' AND t.lease_until < clock_timestamp()
     WHERE c.id = %s AND c.deleted_at IS NULL AND c.owner_id =
@@ -66,10 +67,14 @@ _LOAD = f"""
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a chat is at this moment: whose, in which state; `expired` is a running turn that nobody runs any more."""
+    """What a chat is at this moment: whose, in which state, about what (category, number and title of its collection).
+
+    `expired` is a running turn that nobody runs any more.
+    """
 
     identity: Identity
     expired: UUID | None
+    about: tuple[str | None, int | None, str | None]
 
     @property
     def etag(self) -> str:
@@ -149,8 +154,8 @@ async def _find_head(statement: str, chat_id: UUID, whose: UUID | bytes) -> Head
     rows = await fetch_all(statement, (chat_id, whose))
     if not rows:
         return None
-    owner, rev, etag, expired = rows[0]
-    return Head(Identity(chat_id, owner, rev, etag), expired)
+    owner, rev, etag, expired, *about = rows[0]
+    return Head(Identity(chat_id, owner, rev, etag), expired, tuple(about))
 
 
 async def _load(head: Head, *, before: int) -> tuple[Identity, bytes]:

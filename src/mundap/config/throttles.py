@@ -18,13 +18,13 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from django_redis import get_redis_connection
-from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from mundap.config.addresses import client_address
 from mundap.config.breaker import Breaker
-from mundap.config.redis_client import MISSING, find_client
+from mundap.config.shared_counts import get_shared_counts
 from mundap.errors import LimitReached
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -70,24 +70,14 @@ def _window(scope: str, whose: str) -> _Window:
     return _Window(key, period + 1, period - elapsed, amount)
 
 
-async def is_within_rate(scope: str, whose: str) -> bool:
-    """Count a request in front of Django, under the same key, and tell whether it may go on there.
+def is_within_rate(scope: str, whose: str) -> bool:
+    """Count a request in front of Django, and tell whether it may go on there; it waits for nothing.
 
-    One that may not is handed to Django, which refuses it.
+    One that may not is handed to Django, which counts under the same key and refuses it.
     """
-    client = find_client()
-    if client is None:
-        return True
     window = _window(scope, whose)
-
-    async def count(redis: Redis) -> int:
-        number = int(await redis.incr(window.key))
-        if number == 1:
-            await redis.expire(window.key, window.key_seconds)
-        return number
-
-    counted = await client.attempt("rate", count)
-    return counted is MISSING or counted <= window.amount
+    count = get_shared_counts().add(window.key, seconds_kept=window.key_seconds)
+    return count <= window.amount
 
 
 def require_rate(scope: str, whose: str) -> None:
@@ -111,6 +101,9 @@ def _count(window: _Window) -> int | None:
         pipeline = get_redis_connection("default").pipeline(transaction=False)
         replies = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
         count = int(replies[0])
+    except ResponseError as exc:  # it answers: full, read-only, or something else is under this key
+        _logger.info("Redis did not count a request: %s", exc)
+        return None
     except Exception as exc:  # noqa: BLE001 - at replies that make no sense, redis-py raises anything
         if not breaker.is_open:
             _logger.warning("Redis does not count requests, so none is refused: %r", exc)
