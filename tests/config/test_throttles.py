@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, RequestFactory
+from django_redis import get_redis_connection
 
 from mundap.accounts.models import User
 from mundap.config.addresses import client_address
@@ -79,6 +81,40 @@ def test_a_redis_that_never_answers_costs_one_timeout(
     begun = time.perf_counter()
     assert [alice_client.get(URL).status_code for _ in range(10)] == [200] * 10
     assert time.perf_counter() - begun < 1.5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xff\x00",
+        pickle.dumps(10**6),
+        b'"text"',
+        b"null",
+        b"[" * 100_000,
+        b"1" * 400,
+        [b"a", b"list"],
+    ],
+    ids=["bytes", "pickle", "text", "null", "nested", "huge", "list"],
+)
+def test_rubbish_under_its_key_opens_a_limit_and_no_more(
+    alice_client: Client, bob_client: Client, rates, value: bytes | list[bytes]
+) -> None:
+    rates(user="1/day")
+    assert [alice_client.get(URL).status_code for _ in range(2)] == [200, 429]
+    redis = get_redis_connection("default")
+    (key,) = redis.keys("*rate:user:*")
+    redis.delete(key)
+    redis.rpush(key, *value) if isinstance(value, list) else redis.set(key, value)
+    assert [alice_client.get(URL).status_code for _ in range(2)] == [200, 200]
+    assert [bob_client.get(URL).status_code for _ in range(2)] == [200, 429]
+
+
+def test_every_count_expires(alice_client: Client, rates) -> None:
+    rates(user="5/min")
+    alice_client.get(URL)
+    redis = get_redis_connection("default")
+    (key,) = redis.keys("*rate:user:*")
+    assert 0 < redis.ttl(key) <= 61
 
 
 @pytest.mark.parametrize("rate", ["", "x/min", "5", "5/y", "-1/min"])
