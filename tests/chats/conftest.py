@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
 from mundap.chats import runner
+from mundap.chats.models import Chat, Message
 from mundap.library.models import Collection
 from mundap.retrieval.indexing import index_lexical
 from tests.chats.server import Api, served, wait_for
@@ -22,6 +25,9 @@ TEXTS = [
 ]
 QUESTION = "How do I use Redis as the cache backend?"
 ANSWER = "Use the Redis backend to keep the cache in memory [1]."
+CHAT_KEYS = {
+    "id", "title", "pinned", "collection", "created_at", "updated_at", "rev", "active_turn",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +90,28 @@ def script(model: ScriptedModel, text: str, **how: int) -> None:
     model.say("redis cache backend")
     model.say(text, **how)
     model.say("Redis as a cache")
+
+
+def make_chat(
+    owner: User, collection: Collection, *texts: str, title: str = "A chat", minutes_ago: int = 0
+) -> Chat:
+    """A chat with these messages, question and answer in turn."""
+    chat = Chat.objects.create(
+        owner=owner,
+        collection=collection,
+        title=title,
+        next_position=len(texts),
+        updated_at=timezone.now() - timedelta(minutes=minutes_ago),
+    )
+    Message.objects.bulk_create(
+        Message(
+            chat=chat, position=position, role="assistant" if position % 2 else "user", text=text
+        )
+        for position, text in enumerate(texts)
+    )
+    return chat
+
+
+@pytest.fixture
+def chat(users: dict[str, User], shelf: Collection) -> Chat:
+    return make_chat(users["alice"], shelf, "Redis?", "Yes.")

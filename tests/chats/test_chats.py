@@ -1,4 +1,4 @@
-"""Chats and messages over HTTP: reading, changing, deleting, listing, searching, rating, choosing a version."""
+"""Chats and messages over HTTP: reading, changing, deleting, rating, choosing a version."""
 
 from __future__ import annotations
 
@@ -15,41 +15,12 @@ from django.utils import timezone
 
 from mundap.accounts.models import User
 from mundap.chats import services, store
-from mundap.chats.chat_list import list_chats
 from mundap.chats.models import Chat, Message, Turn
 from mundap.library.models import Collection
-from tests.chats.conftest import QUESTION
+from tests.chats.conftest import CHAT_KEYS, QUESTION, make_chat
 from tests.chats.server import Api
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CHAT_KEYS = {
-    "id", "title", "pinned", "collection", "created_at", "updated_at", "rev", "active_turn",
-}  # fmt: skip
-
-
-def make_chat(
-    owner: User, collection: Collection, *texts: str, title: str = "A chat", minutes_ago: int = 0
-) -> Chat:
-    """A chat with these messages, question and answer in turn."""
-    chat = Chat.objects.create(
-        owner=owner,
-        collection=collection,
-        title=title,
-        next_position=len(texts),
-        updated_at=timezone.now() - timedelta(minutes=minutes_ago),
-    )
-    Message.objects.bulk_create(
-        Message(
-            chat=chat, position=position, role="assistant" if position % 2 else "user", text=text
-        )
-        for position, text in enumerate(texts)
-    )
-    return chat
-
-
-@pytest.fixture
-def chat(users: dict[str, User], shelf: Collection) -> Chat:
-    return make_chat(users["alice"], shelf, "Redis?", "Yes.")
 
 
 def test_a_chat_is_read_with_its_messages(alice_api: Api, chat: Chat) -> None:
@@ -178,96 +149,6 @@ def test_others_see_nothing_and_change_nothing(
     assert bob_api.get("chats/").json()["results"] == []
     assert nobody.get("chats/").status_code == 401
     assert alice_api.get(f"chats/{chat.pk}/").json() == before
-
-
-def test_the_list_is_newest_first_and_paged(
-    alice_api: Api, users: dict[str, User], shelf: Collection
-) -> None:
-    for number in range(65):
-        make_chat(users["alice"], shelf, title=f"chat {number}", minutes_ago=number)
-    make_chat(users["bob"], shelf, title="not alice's")
-    page = alice_api.get("chats/").json()
-    assert set(page["results"][0]) == CHAT_KEYS
-    titles = [chat["title"] for chat in page["results"]]
-    while page["next"]:
-        page = alice_api.http.get(page["next"]).json()
-        titles += [chat["title"] for chat in page["results"]]
-    assert titles == [f"chat {number}" for number in range(65)]
-    for wrong in ("x", "bm9uc2Vuc2U", "²", "MSAx"):
-        assert alice_api.get(f"chats/?cursor={wrong}").status_code == 400
-
-
-def test_a_question_moves_its_chat_to_the_top(
-    alice_api: Api, users: dict[str, User], shelf: Collection
-) -> None:
-    old = make_chat(users["alice"], shelf, "Redis?", "Yes.", title="old", minutes_ago=60)
-    make_chat(users["alice"], shelf, title="new")
-    alice_api.ask(QUESTION, chat=str(old.pk))
-    assert [chat["title"] for chat in alice_api.get("chats/").json()["results"]] == ["old", "new"]
-
-
-def test_an_unchanged_list_is_not_sent_again(alice_api: Api, chat: Chat) -> None:
-    etag = alice_api.get("chats/").headers["etag"]
-    assert alice_api.get("chats/", If_None_Match=etag).status_code == 304
-    Chat.objects.update(title="Other")
-    assert alice_api.get("chats/", If_None_Match=etag).status_code == 200
-
-
-def test_the_list_costs_one_query_and_no_message(users: dict[str, User], shelf: Collection) -> None:
-    for number in range(40):
-        make_chat(users["alice"], shelf, "Redis?", "Yes.", minutes_ago=number)
-    with CaptureQueriesContext(connection) as queries:
-        page = list_chats(users["alice"])
-    assert len(page.chats) == 30
-    (query,) = queries
-    assert "chats_message" not in query["sql"]
-
-
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("redis", {"first"}),
-        ("REDIS", {"first"}),
-        ("backend redis", {"first"}),
-        ("redis nowhere", set()),
-        ("first", {"first"}),
-        ("캐시", {"second"}),
-        ("데이터베이스", {"second"}),
-        ("100%", {"third"}),
-        ("%", {"third"}),
-        ("a_b", {"third"}),
-        ("axb", set()),
-        ("\\", set()),
-        ("older version", set()),
-        (" ", {"first", "second", "third"}),
-    ],
-)
-def test_chats_are_found_by_their_words(
-    alice_api: Api, users: dict[str, User], shelf: Collection, query: str, found: set[str]
-) -> None:
-    make_chat(users["alice"], shelf, "Which?", "The Redis backend.", title="first")
-    make_chat(
-        users["alice"], shelf, "캐시를 데이터베이스에 저장할 수 있나요?", "네.", title="second"
-    )
-    third = make_chat(users["alice"], shelf, "Is a_b 100% right?", "Sure.", title="third")
-    make_chat(users["bob"], shelf, "Redis? 캐시? 100%? a_b?", title="first")
-    Message.objects.create(
-        chat=third, position=1, version=2, is_current=False, role="assistant", text="older version"
-    )
-    results = alice_api.http.get("chats/", params={"q": query}).json()["results"]
-    assert {chat["title"] for chat in results} == found
-
-
-def test_only_pinned_chats(alice_api: Api, users: dict[str, User], shelf: Collection) -> None:
-    make_chat(users["alice"], shelf, title="plain")
-    Chat.objects.filter(pk=make_chat(users["alice"], shelf, title="pin").pk).update(pinned=True)
-
-    def titles(query: str) -> list[str]:
-        return [chat["title"] for chat in alice_api.get(f"chats/?{query}").json()["results"]]
-
-    assert titles("pinned=true") == ["pin"]
-    assert titles("pinned=false") == ["plain"]
-    assert alice_api.get("chats/?pinned=perhaps").status_code == 400
 
 
 def test_an_answer_is_rated(alice_api: Api, chat: Chat) -> None:

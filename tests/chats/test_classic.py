@@ -12,9 +12,8 @@ import pytest
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Message, Turn
 from mundap.library.models import Collection
-from tests.chats.conftest import ANSWER, QUESTION, script
+from tests.chats.conftest import ANSWER, QUESTION, make_chat, script
 from tests.chats.server import Api, wait_for
-from tests.chats.test_chats import make_chat
 from tests.scripted_model import ScriptedModel
 
 pytestmark = pytest.mark.django_db(transaction=True)

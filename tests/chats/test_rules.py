@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Message, Turn
 from mundap.library.models import Collection
-from tests.chats.test_chats import make_chat
+from tests.chats.conftest import make_chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
