@@ -19,7 +19,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from django_redis import get_redis_connection
 from redis.exceptions import ResponseError
-from redis.exceptions import ResponseError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -102,9 +101,6 @@ def _count(window: _Window) -> int | None:
         pipeline = get_redis_connection("default").pipeline(transaction=False)
         replies = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
         count = int(replies[0])
-    except ResponseError as exc:  # it answers: full, read-only, or something else is under this key
-        _logger.info("Redis did not count a request: %s", exc)
-        return None
     except ResponseError as exc:  # it answers: full, read-only, or something else is under this key
         _logger.info("Redis did not count a request: %s", exc)
         return None
