@@ -69,5 +69,6 @@ def _node_environment(model: str) -> dict[str, str]:
         "MUNDAP_THROTTLE_USER": "1000000/min",
         "MUNDAP_THROTTLE_ADDRESS": "1000000/min",
         "MUNDAP_THROTTLE_TURNS": "1000000/min",
+        "MUNDAP_CACHE_CHECK_EVERY": "10",
         "MUNDAP_LOG_LEVEL": "ERROR",
     }

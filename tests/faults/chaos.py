@@ -42,6 +42,8 @@ STRANGER = "u9"
 ASYNC_POOL = 8  # config/async_database.py
 REDIS_CONNECTIONS = 40  # a node's: bodies, and the cache framework's
 PROGRESS_SECONDS = 10.0
+METRICS = ("mundap_chat_reads", "mundap_cache", "mundap_redis_failures")
+DIFFERING = 'mundap_cache_self_checks_total{result="different"}'
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ async def run(home: Path, database: str, path: Path, *, seconds: float, seed: in
         "SECRET_KEY": "only-for-the-chaos-run-0123456789-abcdefghijklmnop",
         "DJANGO_SETTINGS_MODULE": "mundap.config.settings",
     }
-    people = make_people(environment, [*OWNERS, STRANGER])
+    people = _make_people(environment, [*OWNERS, STRANGER])
     history = History(path)
     log = path.with_suffix(".log")
     async with running_arena(
@@ -110,13 +112,14 @@ async def run(home: Path, database: str, path: Path, *, seconds: float, seed: in
         history.add(
             "left", what="Redis clients", count=len(clients), bound=NODES * REDIS_CONNECTIONS
         )
+        await _record_metrics(arena, history)
     names = {person.id: person.name for person in people.values()}
     stored.record_stored(database, history, names=names)
     history.close()
     return check(read_history(path))
 
 
-def make_people(environment: dict[str, str], names: list[str]) -> dict[str, Person]:
+def _make_people(environment: dict[str, str], names: list[str]) -> dict[str, Person]:
     """Make the people and what they ask about, in a process of its own: this one has no Django."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.cast", *names],
@@ -160,6 +163,21 @@ def _sessions(world: World, people: Mapping[str, Person]) -> list[Any]:
         session = Session(world, name=f"stranger.{place}", user=STRANGER, token=person.token)
         lives.append(roles.pry(session, world))
     return lives
+
+
+async def _record_metrics(arena: Arena, history: History) -> None:
+    """Record what the nodes count of the cache since they were started last; no hit may differ from Postgres."""
+    async with httpx2.AsyncClient(timeout=10) as http:
+        for node in arena.nodes:
+            lines = (await http.get(f"{node.url}/metrics")).text.splitlines()
+            counts = {
+                name: float(number)
+                for name, _space, number in (line.rpartition(" ") for line in lines)
+                if name.startswith(METRICS) and "_created" not in name and float(number)
+            }
+            history.add("metrics", node=node.number, counts=counts)
+            differing = int(counts.get(DIFFERING, 0))
+            history.add("left", what="bodies unlike Postgres", count=differing, bound=0)
 
 
 async def _tell(history: History) -> None:

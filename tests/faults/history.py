@@ -6,7 +6,8 @@ kind "op"      {session, user, op, start, end, status, chat …}: one request; `
 kind "body"    {digest, chat, title, messages}: a chat as it was shown, written once for each digest
 kind "stored"  {chat, owner, deleted, next_position, title, messages}: a chat in PostgreSQL after the run
 kind "turn"    {turn, chat, owner, key, status, answer}: a turn in PostgreSQL after the run
-kind "left"    {what, count, bound}: connections after the run
+kind "left"    {what, count, bound}: what there must not be more of after the run, such as connections
+kind "metrics" {node, counts}: what a node has counted of the cache
 
 Times are seconds of one monotonic clock, so that a wall clock that jumps changes nothing. A message is
 [position, id, role, state, token, digest of its text, comment of its rating]; the token is the unique name of the

@@ -75,19 +75,21 @@ def _note(world: World, session: Session, record: Record) -> None:
 async def _delete(session: Session, world: World, chat: Chat, *, is_for_good: bool) -> None:
     """Delete a chat and, unless it is for good, bring it back a moment later."""
     chat.is_deleted = True
-    await _until_acknowledged(session.delete, chat)
+    await _until_acknowledged(session.delete, chat, world)
     if is_for_good or world.chance.random() < 0.2:
         world.chats.remove(chat)
         return
     await _pause(world, (0.1, 1.0))
-    await _until_acknowledged(session.restore, chat)
+    await _until_acknowledged(session.restore, chat, world)
     chat.is_deleted = False
 
 
-async def _until_acknowledged(change: Callable[[Chat], Awaitable[Record]], chat: Chat) -> None:
+async def _until_acknowledged(
+    change: Callable[[Chat], Awaitable[Record]], chat: Chat, world: World
+) -> None:
     for _attempt in range(ATTEMPTS):
         record = await change(chat)
-        if 200 <= record["status"] < 500:
+        if 200 <= record["status"] < 500 or world.is_over:
             return
         await asyncio.sleep(0.1)
 
