@@ -130,7 +130,7 @@ def _check_settings(system: PartReport) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "mundap.config.settings"
     for message in check_redis():
         if message.is_serious():
-            system.add(message.msg, message.hint)
+            system.add(message.msg, message.hint or "")
 
 
 def _about_home(home: Path | None) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ does not look at the server's certificate with `rediss://` unless it is told to.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -34,7 +33,7 @@ class RedisAddress:
     database: int
     username: str
     password: str = field(repr=False)
-    tls: Mapping[str, str]
+    tls: dict[str, str]
 
     @property
     def is_local(self) -> bool:

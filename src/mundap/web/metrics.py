@@ -12,6 +12,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import REGISTRY
 from rest_framework.exceptions import MethodNotAllowed
 
+from mundap.config.exceptions import ErrorReply, respond
+
 _SENT_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -21,7 +23,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not _may_see(request):
         raise Http404
     if request.method not in {"GET", "HEAD"}:
-        raise MethodNotAllowed(str(request.method))
+        refusal = MethodNotAllowed(str(request.method))
+        code, text = refusal.default_code, str(refusal.detail)
+        return respond(request, ErrorReply(405, code, text, headers={"Allow": "GET, HEAD"}))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(
         encode(REGISTRY), content_type=content_type, headers={"Cache-Control": "no-store"}
