@@ -10,9 +10,10 @@ from django.db import connection, transaction
 from mundap.chats.models import SEGMENT_POSITIONS
 from mundap.chats.search_terms import stored_terms
 
-BATCH_SEGMENTS = 50
+BATCH_SEGMENTS = 20  # a post into a chat whose terms are being written waits for the batch
 _INDEXING_LOCK = 20_003  # our advisory locks: one process fills in terms at a time
 
+# A chat that is being answered changes again in a moment.
 _WAITING = """
     SELECT s.chat_id, s.number, s.owner_id, s.changes,
         CASE WHEN s.number = 0 THEN c.title ELSE '' END,
@@ -21,7 +22,12 @@ _WAITING = """
             WHERE m.chat_id = s.chat_id AND m.is_current
               AND m.position >= s.number * %(size)s AND m.position < (s.number + 1) * %(size)s
         )
-    FROM (SELECT * FROM chats_searchsegment WHERE terms IS NULL LIMIT %(batch)s) s
+    FROM (
+        SELECT * FROM chats_searchsegment w
+        WHERE w.terms IS NULL
+          AND NOT EXISTS (SELECT 1 FROM chats_turn t WHERE t.chat_id = w.chat_id AND t.status = 'running')
+        LIMIT %(batch)s
+    ) s
     JOIN chats_chat c ON c.id = s.chat_id
 """
 # What has changed since it was read is left for the next time; what a post is changing right now is not waited for.
