@@ -1,7 +1,8 @@
 """Fills the database of the environment with users' chats of random words; prints a token and chat ids of each user.
 
 `python random_chats.py CHATSxMESSAGESxCHARACTERS …`, one user for each, with the settings' variables set. One message
-in five is Korean. The word of each user's RARE is in one message alone, COMMON in every English one; the seed is fixed.
+in five is Korean; all are analysed for search. RARE is in one message of each user, COMMON in all that are English,
+KOREAN in the others; the seed is fixed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import sys
+import time
 
 import django
 from django.core.management import call_command
@@ -21,11 +23,12 @@ from django.db import connection, transaction  # noqa: E402
 
 from mundap.accounts.models import User  # noqa: E402
 from mundap.accounts.tokens import make_token  # noqa: E402
+from mundap.chats.search_index import index_waiting  # noqa: E402
 from mundap.library.models import Collection  # noqa: E402
 
 TEXTS = 2_000
 VOCABULARY = 4_000
-RARE, COMMON, KOREAN, ABSENT = "zyxomatic", "settings", "캐시", "qwertzuiop"
+RARE, COMMON, KOREAN = "zyxomatic 늑대거북", "settings", "캐시"
 KOREAN_WORDS = [
     "설정",
     "데이터베이스",
@@ -77,9 +80,12 @@ def main() -> None:
             _fill(user, collection, chats=chats, messages=messages)
         _user, token = make_token(user, name="bench")
         made.append({"token": token, "user": user.pk, "chats": _first_chats(user)})
+    begun = time.perf_counter()
+    segments = index_waiting()
+    indexed = {"segments": segments, "seconds": round(time.perf_counter() - begun, 1)}
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    print(json.dumps(made, default=str))
+        cursor.execute("VACUUM ANALYZE")  # as autovacuum does after so many rows
+    print(json.dumps({"users": made, "indexed": indexed}, default=str))
 
 
 def _store_texts(characters: int) -> None:

@@ -86,7 +86,7 @@ def main() -> None:
         sizes = (f"1x{MESSAGES}x{CHARACTERS}", f"1x{LONG_MESSAGES}x{LONG_CHARACTERS}")
         chat, long_chat = (
             OurChat(each["chats"][0], each["token"])
-            for each in run_script("random_chats.py", *sizes)
+            for each in run_script("random_chats.py", *sizes)["users"]
         )
         ours = stack.enter_context(serving("mundap.config.asgi:application", core=core))
         body, etag = _checked_read(ours, chat, parts)

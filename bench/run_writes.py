@@ -50,7 +50,7 @@ def main() -> None:
     with ExitStack() as stack:
         parts = stack.enter_context(running_parts())
         os.environ |= settings_environment(parts)
-        user = run_script("random_chats.py", f"{CHATS}x{MESSAGES}x{CHARACTERS}")[0]
+        user = run_script("random_chats.py", f"{CHATS}x{MESSAGES}x{CHARACTERS}")["users"][0]
         copies = {name: _copy(parts, name) for name in (WITHOUT, NO_SEARCH)}
         dropped = {
             WITHOUT: _drop_triggers(copies[WITHOUT], _IS_OF_STORE),
