@@ -38,12 +38,14 @@ from harness import (
 MESSAGES, CHARACTERS = 40, 600
 # The original reads every chat with all its text: more than a few requests of 1,000 chats would only take time.
 ORIGINAL_REQUESTS = {10: 20, 1_000: 2}
-# As random_chats.py put them there.
+# Words that random_chats.py put there, and how many chats of a page have them.
 SEARCHES = {
-    "absent": "qwertzuiop",
-    "in one chat": "zyxomatic",
-    "common": "settings",
-    "Korean": "캐시",
+    "absent": ("qwertzuiop", 0),
+    "in one chat": ("zyxomatic", 1),
+    "common": ("settings", 30),
+    "two words": ("settings zyxomatic", 1),
+    "Korean, in one chat": ("늑대거북", 1),
+    "Korean, common": ("캐시", 30),
 }
 LIST, SESSIONS = "/api/v1/chats/", "/api/v1/chatbot/sessions/"
 
@@ -129,12 +131,11 @@ def _list_cases(
 def _search_cases(
     server: Serving, chats: int, headers: Mapping[str, str], requests: int
 ) -> list[Case]:
-    expected = {"absent": 0, "in one chat": 1, "common": 30, "Korean": 30}
     cases = []
-    for name, words in SEARCHES.items():
+    for name, (words, expected) in SEARCHES.items():
         path = f"{LIST}?q={quote(words)}"
         page, _etag = _read_page(server, headers, path)
-        assert len(page["results"]) == min(expected[name], chats), (name, len(page["results"]))
+        assert len(page["results"]) == min(expected, chats), (name, len(page["results"]))
         cases.append(Case(f"search: {name}", chats, server, path, headers, max(requests // 4, 1)))
     return cases
 
