@@ -15,11 +15,12 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.chats.chat_search import Condition, find_condition
+from mundap.chats.chat_search import Condition, find_search
 from mundap.chats.shapes import CHAT_COLUMNS, CHAT_JOINS, chat_json
 from mundap.errors import InvalidInput
 
 PAGE_CHATS = 30
+_ORDER = "ORDER BY c.updated_at DESC, c.id DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def list_chats(
     pinned: bool | None = None,
     limit: int = PAGE_CHATS,
 ) -> Page:
-    """Return the user's chats, the last used first; with `query` those whose title or messages contain it.
+    """Return the user's chats, the last used first; with `query` those that have its words (`chat_search.py`).
 
     No message is read, except to look for `query`. Raises InvalidInput for a cursor that is none.
     """
@@ -48,13 +49,11 @@ def list_chats(
         wanted.append(Condition("(c.updated_at, c.id) < (%s, %s)", _decode_cursor(cursor)))
     if pinned is not None:
         wanted.append(Condition("c.pinned" if pinned else "NOT c.pinned", []))
-    with connection.cursor() as db:
-        if not query.strip():
+    if query.strip():
+        rows = _search(user, query, wanted, limit=limit + 1)
+    else:
+        with connection.cursor() as db:
             rows = _read(db, wanted, limit=limit + 1)
-        else:
-            with transaction.atomic():
-                found = find_condition(db, user, query)
-                rows = _read(db, [*wanted, found], limit=limit + 1) if found else []
     page = rows[:limit]
     following = encode_cursor(page[-1][5], page[-1][0]) if len(rows) > limit else None
     states = " ".join(f"{row[0]} {row[6]} {row[7]}" for row in page) + f" {following}"
@@ -62,22 +61,40 @@ def list_chats(
     return Page([chat_json(row) for row in page], etag, following)
 
 
-def _read(
-    db: CursorWrapper, conditions: Sequence[Condition], *, limit: int
+@transaction.atomic
+def _search(
+    user: User, query: str, wanted: Sequence[Condition], *, limit: int
 ) -> list[tuple[Any, ...]]:
-    """Return rows of CHAT_COLUMNS. The chats are chosen first, so that what is joined to them cannot cost more."""
+    with connection.cursor() as db:
+        search = find_search(db, user, query)
+        if search is None:
+            return []
+        return _read(db, [*wanted, *search.found], proofs=search.proofs, limit=limit)
+
+
+def _read(
+    db: CursorWrapper,
+    conditions: Sequence[Condition],
+    *,
+    limit: int,
+    proofs: Sequence[Condition] = (),
+) -> list[tuple[Any, ...]]:
+    """Return rows of CHAT_COLUMNS. The chats are chosen first, so that what is joined to them cannot cost more.
+
+    The proofs are costly. OFFSET 0 has the chats put in order before, so that only as many are looked at as it takes.
+    """
+    chosen = f"SELECT * FROM chats_chat c WHERE {_all(conditions)} {_ORDER}"  # noqa: S608 - constants; values are parameters
+    if proofs:
+        chosen = f"SELECT * FROM ({chosen} OFFSET 0) c WHERE {_all(proofs)} {_ORDER}"  # noqa: S608 - as above
     db.execute(
-        f"""
-        SELECT {CHAT_COLUMNS}
-        FROM (
-            SELECT * FROM chats_chat c WHERE {" AND ".join(each.sql for each in conditions)}
-            ORDER BY c.updated_at DESC, c.id DESC LIMIT %s
-        ) c {CHAT_JOINS}
-        ORDER BY c.updated_at DESC, c.id DESC
-        """,  # noqa: S608 - constants; values are parameters
-        [*(value for each in conditions for value in each.values), limit],
+        f"SELECT {CHAT_COLUMNS} FROM ({chosen} LIMIT %s) c {CHAT_JOINS} {_ORDER}",  # noqa: S608 - as above
+        [*(value for each in [*conditions, *proofs] for value in each.values), limit],
     )
     return cast("list[tuple[Any, ...]]", db.fetchall())
+
+
+def _all(conditions: Sequence[Condition]) -> str:
+    return " AND ".join(each.sql for each in conditions)
 
 
 def encode_cursor(updated_at: datetime, chat: UUID) -> str:

@@ -21,14 +21,14 @@ from mundap.chats.search_terms import Asked, asked_terms
 
 MAX_WORDS = 10
 FEW = 300
-"""So many chats are handed over by their ids; with more, the list is walked and each chat looked up among them."""
+"""Chats of a word that is in no more segments than this are handed over by their ids; a search begins with those."""
 
 # The planner knows too little of these terms to choose, and the index is always right.
 STEADY_PLANS = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
 
 _HAVING_WORD = f"""
     SELECT chat_id FROM chats_searchsegment WHERE terms @@ %s::tsquery AND owner_id = %s
-    UNION
+    UNION ALL
     SELECT s.chat_id FROM chats_searchsegment s
     CROSS JOIN LATERAL (
         SELECT 1 FROM chats_message m
@@ -70,8 +70,16 @@ class Condition:
     values: Sequence[Any]
 
 
-def find_condition(cursor: CursorWrapper, user: User, query: str) -> Condition | None:
-    """Return what chats with the query's words meet; None when there are no such chats. Runs in a transaction.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a chat with all the words meets: `found` is quick to tell of all chats, `proofs` of one after the other."""
+
+    found: Sequence[Condition]
+    proofs: Sequence[Condition]
+
+
+def find_search(cursor: CursorWrapper, user: User, query: str) -> Search | None:
+    """Return how to search for the query's words; None when no chat has them. Runs in a transaction.
 
     Each word must be in the title or in a current message; words may be in different ones. The first ten count.
     """
@@ -80,15 +88,33 @@ def find_condition(cursor: CursorWrapper, user: User, query: str) -> Condition |
     words = [_word(user.pk, word) for word in dict.fromkeys(normalize("NFC", query).split())]
     words = words[:MAX_WORDS]
     cursor.execute(STEADY_PLANS)
-    having = _having(user.pk, words)
-    cursor.execute(f"{having.sql} LIMIT %s", [*having.values, FEW + 1])
-    chats = [row[0] for row in cursor.fetchall()]
-    if not chats:
-        return None
-    found = Condition("c.id = ANY(%s)", [chats])
-    if len(chats) > FEW:
-        found = Condition(f"c.id IN ({having.sql})", having.values)
-    return _all_of([found, *(_proof(word) for word in words if not word.asked.is_exact)])
+    firsts = _first_chats(cursor, user.pk, words)
+    few = [chats for chats in firsts if len(chats) <= FEW]
+    found = [
+        _having(user.pk, word)
+        for word, chats in zip(words, firsts, strict=True)
+        if len(chats) > FEW
+    ]
+    if few:
+        both = set(few[0]).intersection(*few)
+        if not both:
+            return None
+        found.insert(0, Condition("c.id = ANY(%s)", [list(both)]))
+    return Search(found, [_proof(word) for word in words if not word.asked.is_exact])
+
+
+def _first_chats(cursor: CursorWrapper, owner: UUID, words: Sequence[_Word]) -> list[list[UUID]]:
+    """Return chats that may have each word: all, with repetitions, or one more than FEW of them."""
+    parts, values = [], []
+    for number, word in enumerate(words):
+        sql, of_word = _chats_with(owner, word)
+        parts.append(f"(SELECT {number}, chat_id FROM ({sql}) has LIMIT {FEW + 1})")  # noqa: S608 - constants
+        values += of_word
+    cursor.execute(" UNION ALL ".join(parts), values)
+    chats: list[list[UUID]] = [[] for _ in words]
+    for number, chat in cursor.fetchall():
+        chats[number].append(chat)
+    return chats
 
 
 def _may_be_stored(text: str) -> bool:
@@ -104,29 +130,19 @@ def _word(owner: UUID, word: str) -> _Word:
     )
 
 
-def _having(owner: UUID, words: Sequence[_Word]) -> Condition:
-    parts = [
-        _HAVING_WORD.format(text=word.matches("m.text"), title=word.matches("t.title"))
-        for word in words
-    ]
-    values = [
-        value
-        for word in words
-        for value in (word.asked.tsquery, owner, *word.patterns, *word.patterns, owner)
-    ]
-    return Condition(" INTERSECT ".join(f"({part})" for part in parts), values)
+def _chats_with(owner: UUID, word: _Word) -> tuple[str, list[Any]]:
+    sql = _HAVING_WORD.format(text=word.matches("m.text"), title=word.matches("t.title"))
+    return sql, [word.asked.tsquery, owner, *word.patterns, *word.patterns, owner]
+
+
+def _having(owner: UUID, word: _Word) -> Condition:
+    sql, values = _chats_with(owner, word)
+    return Condition(f"c.id IN ({sql})", values)
 
 
 def _proof(word: _Word) -> Condition:
     sql = _PROVEN.format(title=word.matches("c.title"), text=word.matches("m.text"))
     return Condition(sql, [*word.patterns, *word.patterns])
-
-
-def _all_of(conditions: Sequence[Condition]) -> Condition:
-    return Condition(
-        " AND ".join(each.sql for each in conditions),
-        [value for each in conditions for value in each.values],
-    )
 
 
 def _escape_like(text: str) -> str:

@@ -69,7 +69,7 @@ def _fill_batch() -> int:
             return 0
         chats, numbers, changes, terms = zip(*(_analysed(*row) for row in rows), strict=True)
         cursor.execute(_FILL, [list(chats), list(numbers), list(changes), list(terms)])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _analysed(
