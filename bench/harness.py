@@ -142,13 +142,14 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def run_script(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
-    """Run a script beside this one to its end; return the JSON of its last line."""
+    """Run a script beside this one to its end, on the server's core; return the JSON of its last line."""
     done = subprocess.run(
         [sys.executable, name, *arguments],
         cwd=HERE,
         env={**os.environ, **(environment or {})},
         check=True,
         stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, {cores()[0]}),
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -11,8 +11,10 @@ import argparse
 import http.client
 import json
 import os
+import re
 import signal
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -34,6 +36,7 @@ from harness import (
     load,
     middle,
     report,
+    rounded,
     run_script,
     running_parts,
     serving,
@@ -96,7 +99,9 @@ def main() -> None:
             Target("ours_304", ours, chat.path, chat.headers | {"If-None-Match": etag}, 0),
             *_peer_targets(stack, folder, parts, core=core, body=body),
         ]
+        before = _counted(ours)
         measured = _measure(targets, arguments)
+        reads = {name: value - before.get(name, 0) for name, value in _counted(ours).items()}
         memory = {
             f"{MESSAGES} messages of {CHARACTERS} characters": _memory(parts, chat, body),
             f"{LONG_MESSAGES} messages of {LONG_CHARACTERS} characters": _memory(
@@ -111,6 +116,7 @@ def main() -> None:
         "body_bytes": len(body),
         "peers": "beside ours" if folder else "left out: their folder was not found",
         "connections": measured,
+        "our_reads": reads,
         "redis_bytes": memory,
         "without_redis": without,
     }
@@ -241,6 +247,7 @@ def _without_redis(
         "killed": _killed_redis,
     }
     loads: dict[tuple[int, str], list[Load]] = defaultdict(list)
+    recovered = []
     for _repetition in range(arguments.repetitions):
         for name, state in states.items():
             for connections in arguments.connections:
@@ -249,6 +256,7 @@ def _without_redis(
                     seen = _load(target, connections, arguments.seconds)
                     loads[connections, name].append(seen)
                     _checked_read(target.server, chat, parts)
+                recovered.append(_wait_until_cached(target))
     return {
         str(connections): {
             name: summary(loads[connections, name])
@@ -260,7 +268,32 @@ def _without_redis(
             for name in states
         }
         for connections in arguments.connections
-    }
+    } | {"most_seconds_until_cached_again": rounded(max(recovered))}
+
+
+def _wait_until_cached(target: Target) -> float:
+    """Return the seconds until reads come from Redis again."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 30:
+        before = _counted(target.server)["chat_reads cached"]
+        _get(target.server, target.path, target.headers)
+        if _counted(target.server)["chat_reads cached"] > before:
+            return time.perf_counter() - begun
+        time.sleep(0.05)
+    raise TimeoutError("no read comes from Redis")
+
+
+def _counted(server: Serving) -> dict[str, int]:
+    """Return what the server has counted: reads by where they came from, and self-checks by what they found."""
+    status, content, _etag = _get(server, "/metrics", {})
+    assert status == 200
+    found = re.findall(
+        r'^mundap_(chat_reads|cache_self_checks)_total\{result="(\w+)"\} ([0-9.e+]+)$',
+        content.decode(),
+        re.MULTILINE,
+    )
+    counted = {f"{name} {result}": int(float(value)) for name, result, value in found}
+    return {"cache_self_checks different": 0} | counted
 
 
 def _growth(loads: list[Load], normal: list[Load]) -> dict[str, float]:

@@ -132,18 +132,9 @@ def _measure(
 
 
 def _steps(database: str, user: dict[str, Any], chat: str, writes: int) -> dict[str, float]:
-    """Return the median milliseconds of each step of writes in a process of their own, on the server's core."""
-    os.sched_setaffinity(0, {cores()[0]})
-    try:
-        times = run_script(
-            "turn_steps.py",
-            str(user["user"]),
-            chat,
-            str(writes),
-            environment={"DATABASE_URL": database},
-        )
-    finally:
-        os.sched_setaffinity(0, {cores()[1]})
+    """Return the median milliseconds of each step of writes in a process of their own."""
+    arguments = (str(user["user"]), chat, str(writes))
+    times = run_script("turn_steps.py", *arguments, environment={"DATABASE_URL": database})
     return {step: statistics.median(each) for step, each in times.items()}
 
 
