@@ -46,7 +46,7 @@ async def _live(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await async_database.open_pool()
-            redis_client.open_client()
+            redis_client.open_clients()
             body_cache.open_filler()
             get_runner().open()
             _hear_of_signals()
@@ -55,7 +55,7 @@ async def _live(receive: Receive, send: Send) -> None:
             await get_runner().close(grace_seconds=settings.SHUTDOWN_SECONDS)
             await client.close()
             await body_cache.close_filler()
-            await redis_client.close_client()
+            await redis_client.close_clients()
             await async_database.close_pool()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -1,8 +1,4 @@
-"""An answer that this process is writing, in memory; any number of readers follow it at their own pace.
-
-Readers keep no queue: each remembers how much of the text it has sent, so one that falls behind gets what it missed as
-one piece, and none can slow the writer or cost memory.
-"""
+"""An answer that this process is writing: what its events make of it, when it is cut, and how it ends."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ from mundap.accounts.models import User
 from mundap.answers import citations
 from mundap.answers.events import Answered, AnswerEvent, Given, Retrieved, TextDelta
 from mundap.answers.evidence import Evidence
+from mundap.chats.followed import Followed
 from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
 from mundap.chats.turns import Begun, Ending, error_json
@@ -26,25 +23,21 @@ from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
 
 
-class LiveTurn:
+class LiveTurn(Followed):
     """A running turn's text so far, and how it is to end."""
 
     def __init__(self, begun: Begun, *, user: User, question: str, collection: Collection) -> None:
+        super().__init__()
         self.begun = begun
         self.user = user
         self.question = question
         self.collection = collection
-        self.revision = 0  # of what readers see
-        self.text = ""
         self.saved_characters = 0  # of the text, in the draft
-        self.retrieval: dict[str, Any] | None = None
-        self.final: TurnView | None = None
         self.generation: asyncio.Task[Ending] | None = None
         self._evidence: tuple[Evidence, ...] = ()
         self._answered: Answered | None = None
         self._cut: tuple[State, MundapError | None] | None = None
         self._started = self._heard = time.monotonic()
-        self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def view(self) -> TurnView:
@@ -120,27 +113,6 @@ class LiveTurn:
             retrieval=self.retrieval or {},
             error=None if error is None else error_json(error),
         )
-
-    def end(self, final: TurnView) -> None:
-        """Tell the readers the stored end."""
-        self.final = final
-        self.announce()
-
-    def announce(self) -> None:
-        """Wake the readers."""
-        self.revision += 1
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    # --- for readers
-    async def change(self, *, since: int) -> None:
-        """Return when the revision is another than `since`."""
-        if self.revision == since:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
 
 
 def final_view(live: LiveTurn, ending: Ending) -> TurnView:

@@ -29,8 +29,10 @@ from mundap.accounts.models import User
 from mundap.answers.answering import answer, write_title
 from mundap.answers.events import HistoryMessage
 from mundap.chats import completions, selectors, services, turns
+from mundap.chats.followed import Followed
 from mundap.chats.live import LiveTurn, final_view
 from mundap.chats.models import State
+from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outbox
 from mundap.chats.selectors import TurnView
 from mundap.chats.turns import Ask, Begun, Ending, error_json, interruption
 from mundap.config.threads import in_database_thread
@@ -40,11 +42,9 @@ from mundap.library.models import Collection
 BEAT_SECONDS = 1.0
 BEATS_A_DRAFT = 2
 REAP_SECONDS = 5.0
-POLL_SECONDS = 1.0  # by readers of a turn that another process runs
 FINISH_ATTEMPTS = 12  # over about a minute: the answer was paid for, the database may come back
 PURGE_SECONDS = 3600.0
 CLOSE_SECONDS = 5.0
-QUIET_SECONDS = 15.0  # after which a reader is told that there is nothing new
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -66,10 +66,13 @@ class Runner:
         self.name = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._live: dict[UUID, LiveTurn] = {}
         self._unstored: dict[UUID, LiveTurn] = {}  # answers outside chats
+        self._mirrors: dict[UUID, Mirror] = {}  # turns of other processes that are read here
+        self._outbox = Outbox()
         self._beginning = 0
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references
         self._answers: set[asyncio.Task[None]] = set()  # those of them that close() waits for
         self._keeper: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._is_open = False
 
@@ -94,6 +97,7 @@ class Runner:
     async def close(self, *, grace_seconds: float) -> None:
         """Return when all turns have ended, at the latest soon after the grace, which counts from the first call."""
         await self.begin_closing(grace_seconds=grace_seconds)
+        await self._outbox.send(self._live)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,7 +134,7 @@ class Runner:
     async def follow(self, live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
         """Yield a completion whenever it has changed, as `watch`; it is stopped when nobody follows it any more."""
         try:
-            async with aclosing(_live(live)) as source:
+            async with aclosing(live.changes()) as source:
                 async for view in source:
                     yield view
         finally:
@@ -144,15 +148,38 @@ class Runner:
     async def watch(self, user: User, turn: UUID) -> AsyncGenerator[TurnView | None, None]:
         """Yield the user's turn whenever it has changed, its final state last; None when all was quiet for long.
 
-        A turn that runs elsewhere is read from its draft. Raises NotFound.
+        A turn that runs elsewhere is read from its stream, or its draft. Raises NotFound.
         """
-        live = self._live.get(turn)
-        source = _stored(user, turn)
-        if live and live.user.pk == user.pk:
-            source = _live(live)
+        followed: Followed | None = self._live.get(turn)
+        if isinstance(followed, LiveTurn) and followed.user.pk == user.pk:
+            source = followed.changes()
+        else:
+            stored = await in_database_thread(selectors.get_turn_for, user, turn)
+            if stored.is_final:
+                yield stored
+                return
+            source = self._mirrored(user, stored)
         async with aclosing(source):
             async for view in source:
                 yield view
+
+    async def _mirrored(self, user: User, begun: TurnView) -> AsyncGenerator[TurnView | None, None]:
+        """Yield the changes of a turn that another process runs, which one task follows for all its readers here."""
+        mirror = self._mirrors.get(begun.turn)
+        if mirror is None:
+            mirror = self._mirrors[begun.turn] = Mirror(user, begun)
+            mirror.task = self._spawn(mirror.follow())
+        mirror.readers += 1
+        try:
+            async with aclosing(mirror.changes()) as changes:
+                async for view in changes:
+                    yield view
+        finally:
+            mirror.readers -= 1
+            if not mirror.readers:
+                del self._mirrors[begun.turn]
+                if mirror.task:
+                    mirror.task.cancel()
 
     # --- a turn's tasks
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -179,6 +206,8 @@ class Runner:
         task.add_done_callback(self._answers.discard)
         if self._keeper is None or self._keeper.done():
             self._keeper = self._spawn(self._keep())
+        if self._sender is None or self._sender.done():
+            self._sender = self._spawn(self._send())
 
     async def _end_answers(self, grace_seconds: float) -> None:
         if self._answers:
@@ -215,6 +244,7 @@ class Runner:
         finally:
             del self._live[live.begun.turn]
         live.end(final)
+        self._outbox.end(live.begun.turn)
         if live.begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
             await _write_title(live)
 
@@ -287,6 +317,12 @@ class Runner:
             ):  # the edge of a loop that must outlive whatever goes wrong in one round
                 logger.exception("No heartbeat; it is tried again")
 
+    async def _send(self) -> None:
+        """Send what readers in other processes are waiting for, as long as there are turns."""
+        while self._live or self._outbox.has_ends():
+            await asyncio.sleep(max(BATCH_SECONDS, BATCH_SECONDS_A_TURN * len(self._live)))
+            await self._outbox.send(self._live)
+
     async def _beat(self, held: list[LiveTurn], drafts: dict[UUID, str]) -> None:
         ids = [live.begun.turn for live in held]
         heard = await in_database_thread(turns.keep, ids, drafts, runner=self.name)
@@ -332,32 +368,3 @@ async def _repeat(step: Callable[[], object], *, every_seconds: float) -> None:
         except Exception:  # the edge of a loop that must outlive whatever goes wrong in one round
             logger.exception("%s failed; it is tried again", step.__name__)
         await asyncio.sleep(every_seconds)
-
-
-async def _live(live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
-    while not live.final:
-        seen = live.revision
-        yield live.view
-        while live.revision == seen:
-            try:
-                async with asyncio.timeout(QUIET_SECONDS):
-                    await live.change(since=seen)
-            except TimeoutError:
-                yield None
-    yield live.final
-
-
-async def _stored(user: User, turn: UUID) -> AsyncGenerator[TurnView | None, None]:
-    last, quiet_seconds = None, 0.0
-    while True:
-        view = await in_database_thread(selectors.get_turn_for, user, turn)
-        if view != last:
-            last, quiet_seconds = view, 0.0
-            yield view
-        elif quiet_seconds >= QUIET_SECONDS:
-            quiet_seconds = 0.0
-            yield None
-        if view.is_final:
-            return
-        await asyncio.sleep(POLL_SECONDS)
-        quiet_seconds += POLL_SECONDS

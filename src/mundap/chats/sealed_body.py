@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import blake2b
 from hmac import compare_digest
 from uuid import UUID
 
 import zstandard
-from django.conf import settings
+
+from mundap.config.seals import SEAL_BYTES, seal_of
 
 FORMAT = b"MDB1"
 COMPRESSED_FROM_BYTES = 64 * 1024
 MOST_BYTES = 8 * 1024 * 1024
 _HEAD = struct.Struct(">4s16s16sQ16sBI")
-_SEAL_BYTES = 32
 _PLAIN, _ZSTD = 0, 1
 _LEVEL = 3
 
@@ -66,16 +64,16 @@ def seal(identity: Identity, body: bytes) -> bytes | None:
         codec,
         len(body),
     )
-    return b"".join((head, packed, _tag(head, packed)))
+    return b"".join((head, packed, seal_of(head, packed, purpose=FORMAT)))
 
 
 def unseal(value: bytes, *, expected: Identity) -> bytes:
     """Return the body. Raises NotThis with `tag`, `owner`, `rev` or `etag` for any doubt."""
-    if len(value) < _HEAD.size + _SEAL_BYTES:
+    if len(value) < _HEAD.size + SEAL_BYTES:
         raise NotThis("tag")
     whole = memoryview(value)
-    head, packed = whole[: _HEAD.size], whole[_HEAD.size : -_SEAL_BYTES]
-    if not compare_digest(_tag(head, packed), whole[-_SEAL_BYTES:]):
+    head, packed = whole[: _HEAD.size], whole[_HEAD.size : -SEAL_BYTES]
+    if not compare_digest(seal_of(head, packed, purpose=FORMAT), whole[-SEAL_BYTES:]):
         raise NotThis("tag")
     form, chat, owner, rev, etag, codec, length = _HEAD.unpack(head)
     if form != FORMAT or length > MOST_BYTES:
@@ -99,14 +97,3 @@ def _unpack(packed: memoryview, *, codec: int, length: int) -> bytes:
     if len(body) != length:
         raise NotThis("tag")
     return body
-
-
-def _tag(head: bytes | memoryview, packed: bytes | memoryview) -> bytes:
-    digest = blake2b(head, key=_key(settings.CACHE_KEY), digest_size=_SEAL_BYTES, person=FORMAT)
-    digest.update(packed)
-    return digest.digest()
-
-
-@lru_cache(maxsize=4)
-def _key(secret: str) -> bytes:
-    return blake2b(secret.encode()).digest()

@@ -35,5 +35,5 @@ redis_failures = Counter(
     "mundap_redis_failures", "Operations that Redis did not carry out.", ["operation"]
 )
 redis_breaker_open = Gauge(
-    "mundap_redis_breaker_open", "1 while Redis is left alone after failures."
+    "mundap_redis_breaker_open", "1 while Redis is left alone after failures.", ["client"]
 )

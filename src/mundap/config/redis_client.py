@@ -11,6 +11,7 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -23,11 +24,10 @@ from redis.exceptions import ResponseError
 from mundap.config import metrics
 from mundap.config.breaker import Breaker
 
-CONNECTIONS = 32
-CONNECT_SECONDS = READ_SECONDS = 0.1
+CONNECT_SECONDS = 0.1
 WAIT_FOR_CONNECTION_SECONDS = 0.05
-OPERATION_SECONDS = 0.15  # in all, whatever else happens
 HEALTH_CHECK_SECONDS = 15
+PATIENCE_SECONDS = 2.0
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -43,18 +43,22 @@ MISSING: Literal[Missing.MISSING] = Missing.MISSING
 
 
 class RedisClient:
-    """Redis, as one event loop sees it."""
+    """Redis, as one event loop sees it. An operation takes `operation_seconds` at most, whatever happens."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, name: str, *, connections: int, read_seconds: float, operation_seconds: float
+    ) -> None:
+        self._operation_seconds = operation_seconds
+        self._breaker_open = metrics.redis_breaker_open.labels(name)
         pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
+            settings.REDIS_URL,
+            max_connections=connections,
             timeout=WAIT_FOR_CONNECTION_SECONDS,
             socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=READ_SECONDS,
+            socket_timeout=read_seconds,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=HEALTH_CHECK_SECONDS,
-            client_name="mundap",
+            client_name=f"mundap-{name}",
         )
         self._redis = Redis.from_pool(pool)
         self._breaker = Breaker()
@@ -67,7 +71,7 @@ class RedisClient:
             return MISSING
         begun = time.perf_counter()
         try:
-            async with asyncio.timeout(OPERATION_SECONDS):
+            async with asyncio.timeout(self._operation_seconds):
                 result = await command(self._redis)
         except ResponseError as exc:
             # It answers: a wrong type, full, read-only. That says nothing about the next operation.
@@ -80,7 +84,7 @@ class RedisClient:
             self._note_failure(operation, exc)
             return MISSING
         self._breaker.succeed()
-        metrics.redis_breaker_open.set(0)
+        self._breaker_open.set(0)
         metrics.redis_seconds.labels(operation).observe(time.perf_counter() - begun)
         return result
 
@@ -90,24 +94,43 @@ class RedisClient:
 
     def _note_failure(self, operation: str, exc: Exception) -> None:
         metrics.redis_failures.labels(operation).inc()
-        metrics.redis_breaker_open.set(self._breaker.is_open)
+        self._breaker_open.set(self._breaker.is_open)
         logger.info("Redis did not carry out %s: %s", operation, type(exc).__name__)
 
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, RedisClient] = WeakKeyDictionary()
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """The clients of one event loop: those that read blocks of a stream wait long, and must not keep others waiting."""
+
+    quick: RedisClient
+    patient: RedisClient
 
 
-def open_client() -> None:
-    """Make the running loop's client; it connects when it is used."""
-    _clients[asyncio.get_running_loop()] = RedisClient(settings.REDIS_URL)
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictionary()
 
 
-async def close_client() -> None:
-    """Close the running loop's client."""
-    if client := _clients.pop(asyncio.get_running_loop(), None):
-        await client.close()
+def open_clients() -> None:
+    """Make the running loop's clients; they connect when they are used."""
+    _clients[asyncio.get_running_loop()] = _Clients(
+        quick=RedisClient("quick", connections=32, read_seconds=0.1, operation_seconds=0.15),
+        patient=RedisClient("patient", connections=200, read_seconds=5.0, operation_seconds=5.0),
+    )
+
+
+async def close_clients() -> None:
+    """Close the running loop's clients."""
+    if clients := _clients.pop(asyncio.get_running_loop(), None):
+        await clients.quick.close()
+        await clients.patient.close()
 
 
 def find_client() -> RedisClient | None:
     """Return the running loop's client; None outside a server, where Redis is not needed."""
-    return _clients.get(asyncio.get_running_loop())
+    clients = _clients.get(asyncio.get_running_loop())
+    return clients.quick if clients else None
+
+
+def find_patient_client() -> RedisClient | None:
+    """Return the running loop's client for reads that block for up to PATIENCE_SECONDS; None outside a server."""
+    clients = _clients.get(asyncio.get_running_loop())
+    return clients.patient if clients else None

@@ -1,0 +1,62 @@
+"""An answer that is being written, as this process knows it; any number of readers follow it at their own pace.
+
+Readers keep no queue: each remembers how much of the text it has sent, so one that falls behind gets what it missed as
+one piece, and none can slow the writer or cost memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from mundap.chats.selectors import TurnView
+
+QUIET_SECONDS = 15.0  # after which a reader is told that there is nothing new
+
+
+class Followed:
+    """A running turn's text so far, which only grows, and its end."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.retrieval: dict[str, Any] | None = None
+        self.final: TurnView | None = None
+        self._revision = 0  # of what readers see
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def view(self) -> TurnView:
+        """Return the turn as its reader sees it now."""
+        raise NotImplementedError
+
+    def end(self, final: TurnView) -> None:
+        """Tell the readers the stored end."""
+        self.final = final
+        self.announce()
+
+    def announce(self) -> None:
+        """Wake the readers."""
+        self._revision += 1
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def changes(self) -> AsyncGenerator[TurnView | None, None]:
+        """Yield the turn whenever it has changed, its final state last; None when all was quiet for long."""
+        while not self.final:
+            seen = self._revision
+            yield self.view
+            while self._revision == seen:
+                try:
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        await self._change()
+                except TimeoutError:
+                    yield None
+        yield self.final
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
