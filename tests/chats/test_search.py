@@ -21,6 +21,7 @@ from mundap.chats.models import Chat, Message, SearchSegment, State
 from mundap.chats.search_index import BATCH_SEGMENTS, index_waiting
 from mundap.chats.search_terms import asked_terms, owner_tag, stored_terms
 from mundap.chats.turns import Ask, Ending
+from mundap.config.celery import app
 from mundap.library.models import Collection
 from tests.chats.conftest import make_chat
 from tests.chats.server import Api
@@ -197,6 +198,15 @@ def test_what_changes_is_found_anew(alice: User, users: dict[str, User], shelf: 
     assert seen(users["bob"], "delta") == [True]
     chat.delete()
     assert not SearchSegment.objects.exists()
+
+
+def test_the_worker_is_told_to_index(alice: User, shelf: Collection) -> None:
+    make_chat(alice, shelf, "alpha")
+    app.loader.import_default_modules()  # as a worker does
+    scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    app.tasks[next(name for name in scheduled if name.endswith("index_messages"))]()
+    assert not SearchSegment.objects.filter(terms=None).exists()
+    assert titles(alice, "alpha")
 
 
 def test_a_rating_is_nothing_to_index(alice: User, shelf: Collection) -> None:
