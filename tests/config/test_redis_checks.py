@@ -97,6 +97,13 @@ def test_sessions_in_the_cache(settings) -> None:
     assert set(found()) == {"mundap.E009"}
 
 
+@pytest.mark.parametrize("option", ["socket_connect_timeout", "socket_timeout", "socket_keepalive"])
+def test_a_worker_that_waits_for_ever(settings, option: str) -> None:
+    options = settings.CELERY["broker_transport_options"] | {option: None}
+    settings.CELERY = settings.CELERY | {"broker_transport_options": options}
+    assert option in found()["mundap.E012"]
+
+
 def test_a_certificate_that_is_not_there(settings, tmp_path: Path) -> None:
     settings.REDIS_URL = f"rediss://:x@h/0?ssl_ca_certs={tmp_path}/ca.pem"
     assert "ssl_ca_certs" in found()["mundap.E011"]

@@ -41,7 +41,13 @@ def check_redis(app_configs: object = None, **_: Any) -> list[CheckMessage]:
     for alias, cache in caches.items():
         if cache.get("BACKEND") == BACKEND:
             found += _check_options(alias, cache.get("OPTIONS", {}))
-    return [*found, *_check_shared(caches), *_check_sessions(), *_check_addresses(caches)]
+    return [
+        *found,
+        *_check_shared(caches),
+        *_check_sessions(),
+        *_check_broker(),
+        *_check_addresses(caches),
+    ]
 
 
 def _check_options(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -110,6 +116,18 @@ def _check_sessions() -> Iterator[CheckMessage]:
             "could keep a session alive that was signed out.",
             hint=f"Set SESSION_ENGINE to {SESSIONS}.",
             id="mundap.E009",
+        )
+
+
+def _check_broker() -> Iterator[CheckMessage]:
+    options: Mapping[str, Any] = settings.CELERY.get("broker_transport_options", {})
+    names = ("socket_connect_timeout", "socket_timeout", "socket_keepalive")
+    if missing := [name for name in names if not options.get(name)]:
+        yield Error(
+            f'CELERY["broker_transport_options"] has no {", ".join(missing)}: a worker would wait for ever for a '
+            "Redis that went away without a word.",
+            hint="Set the timeouts to some seconds (above the 1 that a worker waits for a task), keepalive to True.",
+            id="mundap.E012",
         )
 
 

@@ -276,7 +276,14 @@ if IS_PRODUCTION:
 CELERY = {
     "broker_url": read_redis_address(REDIS_URL).broker_url,
     "broker_connection_retry_on_startup": True,
-    "broker_transport_options": {"visibility_timeout": 3600, "global_keyprefix": "mundap1:celery:"},
+    "broker_transport_options": {
+        "visibility_timeout": 3600,
+        "global_keyprefix": "mundap1:celery:",
+        # Without these a worker waits for ever for a Redis that went away without a word.
+        "socket_connect_timeout": 5,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+    },
     "task_ignore_result": True,
     "task_acks_late": True,
     "task_serializer": "json",
