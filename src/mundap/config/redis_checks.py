@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core import checks
@@ -120,7 +120,7 @@ def _check_sessions() -> Iterator[CheckMessage]:
 
 
 def _check_broker() -> Iterator[CheckMessage]:
-    options: Mapping[str, Any] = settings.CELERY.get("broker_transport_options", {})
+    options = cast("Mapping[str, Any]", settings.CELERY.get("broker_transport_options", {}))
     names = ("socket_connect_timeout", "socket_timeout", "socket_keepalive")
     if missing := [name for name in names if not options.get(name)]:
         yield Error(
