@@ -204,3 +204,4 @@ def test_the_self_check_compares_hits_with_postgres(
     raw.set(key_of(chat.pk), forged)
     assert alice_api.get(f"chats/{chat.pk}/").json() == {"forged": 1}
     wait_for(lambda: count("cache_self_checks", result="different") == noticed + 1)
+    wait_for(lambda: raw.get(key_of(chat.pk)) != forged)

@@ -196,6 +196,7 @@ async def _check(head: Head, content: bytes) -> None:
     metrics.cache_self_checks.labels(result).inc()
     if result == "different":
         logger.error("The cache differs from the database: chat %s", identity.chat)
+        body_cache.forget(identity.chat)
 
 
 def _position(cursor: str) -> int:
