@@ -182,6 +182,13 @@ class Stream:
         assert self.is_done
         return self.parts
 
+    def to_break(self) -> None:
+        """Read until the connection ends, which it does without an end of the answer."""
+        for _part in self._events:
+            pass
+        assert not self.is_done
+        assert "finish" not in self.kinds
+
     @property
     def kinds(self) -> list[str]:
         return [part["type"] for part in self.parts]

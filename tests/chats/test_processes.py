@@ -197,3 +197,24 @@ def test_a_process_that_lost_its_turn_changes_nothing(alice_api: Api, model: Scr
     assert stream.part("data-final")["data"] == {"text": "reaped"}
     assert Message.objects.get(role="assistant").text == "reaped"
     assert Turn.objects.get().status == "interrupted"
+
+
+def test_a_server_that_is_told_to_end_sends_the_readers_of_others_elsewhere(
+    users: dict[str, User], alice_api: Api, model: ScriptedModel
+) -> None:
+    script(model, LONG, hold_after=5)
+    with another_process(model) as process, alice_api.asking(QUESTION) as here:
+        turn = here.until("start")["messageMetadata"]["turn"]
+        here.text_until("[1].")
+        there = api_of(users["alice"], process.url)
+        with there.http, there.following(f"turns/{turn}/stream/") as stream:
+            assert stream.text_until("[1].") == BEGINNING
+            process.popen.send_signal(signal.SIGTERM)
+            stream.to_break()
+        assert process.popen.wait(timeout=10) in (0, -signal.SIGTERM)
+        with alice_api.following(f"turns/{turn}/stream/", Last_Event_ID=stream.ids[-1]) as again:
+            model.release()
+            again.to_end()
+        assert BEGINNING + again.text == LONG
+        here.to_end()
+        assert here.text == LONG

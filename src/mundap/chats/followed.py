@@ -22,6 +22,7 @@ class Followed:
         self.text = ""
         self.retrieval: dict[str, Any] | None = None
         self.final: TurnView | None = None
+        self._is_left = False
         self._revision = 0  # of what readers see
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -35,6 +36,11 @@ class Followed:
         self.final = final
         self.announce()
 
+    def leave(self) -> None:
+        """Send the readers away without an end: they are to ask again, elsewhere."""
+        self._is_left = True
+        self.announce()
+
     def announce(self) -> None:
         """Wake the readers."""
         self._revision += 1
@@ -46,6 +52,8 @@ class Followed:
     async def changes(self) -> AsyncGenerator[TurnView | None, None]:
         """Yield the turn whenever it has changed, its final state last; None when all was quiet for long."""
         while not self.final:
+            if self._is_left:
+                return
             seen = self._revision
             yield self.view
             while self._revision == seen:
