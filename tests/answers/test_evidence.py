@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mundap.answers.evidence import count_tokens, gather
+from mundap.answers.evidence import as_json, count_tokens, gather, restored
 from mundap.library.models import Collection, Document, Passage
 from mundap.retrieval.search import ScoredPassage
 
@@ -96,3 +96,15 @@ def test_a_passage_that_was_deleted_since_is_left_out(rows: list[Passage]) -> No
     gone = found(rows[3])
     rows[3].delete()
     assert gather([gone], budget_tokens=1000, is_widened=True) == []
+
+
+def test_evidence_is_restored_from_what_is_stored_of_it(rows: list[Passage]) -> None:
+    given = gather([found(rows[2]), found(rows[3])], budget_tokens=1000, is_widened=True)
+    stored = as_json(given)
+    assert [each["number"] for each in stored] == [1, 1, 1, 2]
+    assert restored(stored, collection=rows[0].collection) == given
+    assert restored([], collection=rows[0].collection) == []
+    other = Collection.objects.create(slug="o", title="O", title_no=2, visibility="everyone")
+    assert restored(stored, collection=other) is None
+    rows[1].delete()
+    assert restored(stored, collection=rows[0].collection) is None

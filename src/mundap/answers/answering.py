@@ -1,6 +1,7 @@
 """From a question and its history to a cited answer. No HTTP, and nothing is written.
 
-The steps: queries (rewriting) → search → evidence → the model's answer, or quotations → citations checked.
+The steps: queries (rewriting) → search → evidence → the model's answer, or quotations → citations checked. An answer
+that ended early is gone on with from its own evidence, without the first three.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mundap.answers import citations, evidence, quoting
 from mundap.answers.events import (
     Answered,
     AnswerEvent,
+    Earlier,
     Given,
     HistoryMessage,
     Retrieved,
@@ -23,6 +25,7 @@ from mundap.answers.events import (
 from mundap.answers.evidence import Evidence
 from mundap.answers.language import NAMES, Language, language_of
 from mundap.answers.rewriting import HISTORY_CHARACTERS, HISTORY_MESSAGES, queries_for
+from mundap.answers.seam import Seam, last_word
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError
 from mundap.library.models import OFFICIAL_DOCS, Collection
@@ -39,13 +42,27 @@ TITLE_TIMEOUT_SECONDS = 10.0
 
 
 async def answer(
-    question: str, *, collection: Collection, history: Sequence[HistoryMessage] = ()
+    question: str,
+    *,
+    collection: Collection,
+    history: Sequence[HistoryMessage] = (),
+    earlier: Earlier | None = None,
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Yield Retrieved, Given, then TextDelta as the text comes, then Answered.
 
-    Raises ModelError (or a subclass) when the chat model fails, also after some deltas.
+    With `earlier` the first delta is its text, which the chat model goes on from; that needs one. Raises ModelError (or
+    a subclass) when the chat model fails, also after some deltas.
     """
     language = language_of(question)
+    if earlier is not None:
+        yield Retrieved(earlier.queries, ())
+        yield Given(earlier.evidence)
+        yield TextDelta(earlier.text)
+        messages = _messages(question, collection, history, earlier.evidence, language)
+        messages += _asked_to_go_on(earlier.text)
+        async for event in _from_model(messages, earlier.evidence, language, begun=earlier.text):
+            yield event
+        return
     if problem := await in_database_thread(_unreadable, collection, language):
         yield Retrieved((question,), ())
         yield TextDelta(problem)
@@ -62,7 +79,8 @@ async def answer(
         yield TextDelta(text)
         yield Answered(text, cited, is_answered=False, language=language)
     elif client.has_model():
-        async for event in _from_model(question, collection, history, given, language):
+        messages = _messages(question, collection, history, given, language)
+        async for event in _from_model(messages, given, language):
             yield event
     else:
         text, cited = await in_database_thread(
@@ -135,32 +153,37 @@ def _evidence(collection: Collection, result: SearchResult) -> tuple[list[Eviden
 
 
 async def _from_model(
-    question: str,
-    collection: Collection,
-    history: Sequence[HistoryMessage],
+    messages: Sequence[ChatMessage],
     given: Sequence[Evidence],
     language: Language,
+    *,
+    begun: str = "",
 ) -> AsyncIterator[AnswerEvent]:
-    messages = _messages(question, collection, history, given, language)
-    text, usage, shown = "", {}, ""
-    unfinished = citations.Unfinished(given)
+    """Yield the reply to `messages` as deltas and the answer; `begun` is the part of it that was shown before."""
+    reply, usage, text, shown = "", {}, begun, begun
+    seam, unfinished = Seam(begun), citations.Unfinished(given)
+    unfinished.add(begun)
     async for piece in client.stream_chat(messages):
         if isinstance(piece, Usage):
             usage = {"prompt": piece.prompt_tokens, "completion": piece.completion_tokens}
             continue
-        text += piece
+        reply += piece
+        gained = seam.add(piece)
+        text += gained
         # Nothing is shown while the reply may still turn out to be the refusal, nor a marker that leads nowhere.
-        settled = unfinished.add(piece)
-        if not _may_be_refusal(text) and settled != shown and settled.startswith(shown):
+        settled = unfinished.add(gained)
+        if not _may_be_refusal(reply) and settled != shown and settled.startswith(shown):
             yield TextDelta(settled[len(shown) :])
             shown = settled
-    if not text.strip():
+    if not reply.strip():
         raise ModelError(_("The language model sent an empty answer. Try again."))
-    if _may_be_refusal(text):
+    if _may_be_refusal(reply) and not begun:
         text, cited = quoting.refuse(given, language=language)
         yield TextDelta(text)
         yield Answered(text, cited, is_answered=False, language=language, usage=usage)
         return
+    # The passages have nothing to add to what was begun: then that was all.
+    text = begun if _may_be_refusal(reply) else text + seam.end()
     text, cited = citations.check(text, given)
     if text != shown and text.startswith(shown):
         yield TextDelta(text[len(shown) :])
@@ -187,3 +210,11 @@ def _messages(
         for message in history[-HISTORY_MESSAGES:]
     ]
     return [{"role": "system", "content": rules}, *earlier, {"role": "user", "content": question}]
+
+
+def _asked_to_go_on(text: str) -> list[ChatMessage]:
+    """Return the answer so far and the request for the rest; not all endpoints go on from an answer by themselves."""
+    return [
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": prompt("continue", word=last_word(text))},
+    ]

@@ -19,6 +19,15 @@ class HistoryMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """An answer that ended early: its text, and what it was made from, numbered as its markers are."""
+
+    text: str
+    queries: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """What a marker `[number]` in the text stands for.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
@@ -114,6 +116,47 @@ def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | Non
             parts=(_part(row),),
         )
         for number, row in enumerate(rows, start=1)
+    ]
+
+
+def as_json(evidence: Sequence[Evidence]) -> list[dict[str, Any]]:
+    """Return what is stored of the passages given to an answer; `number` is the marker that stands for them."""
+    return [
+        {
+            "number": one.number,
+            "passage": str(part.passage),
+            "document": one.document,
+            "path": one.path,
+            "headings": list(one.headings),
+            "url": one.url,
+        }
+        for one in evidence
+        for part in one.parts
+    ]
+
+
+def restored(
+    stored: Sequence[Mapping[str, Any]], *, collection: Collection
+) -> list[Evidence] | None:
+    """Return the evidence that `as_json` was made of, None where one of its passages is gone.
+
+    A passage whose text has changed is another passage, so what is there says what it said then.
+    """
+    ids = [UUID(one["passage"]) for one in stored]
+    rows = Passage.objects.defer("lexical").filter(collection=collection).in_bulk(ids)
+    if any(each not in rows for each in ids):
+        return None
+    entries = [list(parts) for _, parts in groupby(stored, key=lambda one: one["number"])]
+    return [
+        Evidence(
+            number=parts[0]["number"],
+            document=parts[0]["document"],
+            path=parts[0]["path"],
+            headings=tuple(parts[0]["headings"]),
+            url=parts[0]["url"],
+            parts=tuple(_part(rows[UUID(each["passage"])]) for each in parts),
+        )
+        for parts in entries
     ]
 
 

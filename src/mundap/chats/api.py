@@ -79,6 +79,15 @@ class RestoreView(AsyncAPIView):
         return reply(await store.read(self.user, chat_id))
 
 
+class MessageView(AsyncAPIView):
+    """One message."""
+
+    @extend_schema(operation_id="get_message", responses={200: MessageSerializer})
+    async def get(self, request: Request, message_id: UUID) -> HttpResponseBase:
+        """A question or an answer, also an earlier version of one."""
+        return Response(await in_database_thread(selectors.get_message_for, self.user, message_id))
+
+
 class FeedbackView(APIView):
     """What the reader thinks of an answer."""
 

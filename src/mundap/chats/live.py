@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from django.utils.translation import gettext as _
 from mundap.accounts.models import User
 from mundap.answers import citations
 from mundap.answers.events import Answered, AnswerEvent, Given, Retrieved, TextDelta
-from mundap.answers.evidence import Evidence
+from mundap.answers.evidence import Evidence, as_json
 from mundap.chats.followed import Followed
 from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
@@ -33,6 +32,7 @@ class LiveTurn(Followed):
         self.question = question
         self.collection = collection
         self.saved_characters = 0  # of the text, in the draft
+        self.is_retrieval_saved = False
         self.generation: asyncio.Task[Ending] | None = None
         self._evidence: tuple[Evidence, ...] = ()
         self._answered: Answered | None = None
@@ -52,6 +52,13 @@ class LiveTurn(Followed):
             retrieval=self.retrieval,
         )
 
+    @property
+    def unsaved_retrieval(self) -> dict[str, Any] | None:
+        """Return what was found, once all of it is known, until it is saved."""
+        if self.is_retrieval_saved or not (self.retrieval and self.retrieval["passages"]):
+            return None
+        return self.retrieval
+
     # --- written by the runner
     def take(self, event: AnswerEvent) -> None:
         """Take the next event of the answer. Raises ModelError when it grows too long."""
@@ -69,7 +76,7 @@ class LiveTurn(Followed):
                 self.retrieval = {"queries": [storable(each) for each in queries], "passages": []}
             case Given(evidence):
                 self._evidence = evidence
-                self.retrieval = (self.retrieval or {}) | {"passages": _passages_json(evidence)}
+                self.retrieval = (self.retrieval or {}) | {"passages": as_json(evidence)}
             case Answered():
                 self._answered = event
         self.announce()
@@ -127,22 +134,6 @@ def final_view(live: LiveTurn, ending: Ending) -> TurnView:
         error=ending.error,
         streamed=live.text,
     )
-
-
-def _passages_json(evidence: Sequence[Evidence]) -> list[dict[str, Any]]:
-    """Return what is stored of the passages given to the answer; `number` is the marker that stands for them."""
-    return [
-        {
-            "number": one.number,
-            "passage": str(part.passage),
-            "document": one.document,
-            "path": one.path,
-            "headings": list(one.headings),
-            "url": one.url,
-        }
-        for one in evidence
-        for part in one.parts
-    ]
 
 
 def storable(text: str) -> str:

@@ -35,6 +35,7 @@ from mundap.chats.models import State
 from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outbox
 from mundap.chats.selectors import TurnView
 from mundap.chats.turns import Ask, Begun, Ending, error_json, interruption
+from mundap.chats.versions import Revision
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
 from mundap.library.models import Collection
@@ -102,8 +103,8 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def start(self, user: User, ask: Ask) -> Begun:
-        """Store the question and start its answer; the request may end now. Raises as `turns.begin`."""
+    async def start(self, user: User, ask: Ask | Revision) -> Begun:
+        """Store what is asked and start its answer; the request may end now. Raises as `turns.begin`."""
         self._open_for_one_more()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
         return await asyncio.shield(self._spawn(self._begin(user, ask, language=get_language())))
@@ -210,6 +211,8 @@ class Runner:
             self._sender = self._spawn(self._send())
 
     async def _end_answers(self, grace_seconds: float) -> None:
+        for mirror in self._mirrors.values():
+            mirror.leave()
         if self._answers:
             await asyncio.wait(self._answers, timeout=grace_seconds)
         for live in (*self._live.values(), *self._unstored.values()):
@@ -217,7 +220,7 @@ class Runner:
         if self._answers:
             await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
 
-    async def _begin(self, user: User, ask: Ask, *, language: str | None) -> Begun:
+    async def _begin(self, user: User, ask: Ask | Revision, *, language: str | None) -> Begun:
         activate(language or settings.LANGUAGE_CODE)
         self._beginning += 1
         try:
@@ -227,7 +230,7 @@ class Runner:
         finally:
             self._beginning -= 1
         if begun.collection is not None:
-            live = LiveTurn(begun, user=user, question=ask.text, collection=begun.collection)
+            live = LiveTurn(begun, user=user, question=begun.question, collection=begun.collection)
             self._live[begun.turn] = live
             self._start(self._answer(live, language=language))
         return begun
@@ -325,9 +328,13 @@ class Runner:
 
     async def _beat(self, held: list[LiveTurn], drafts: dict[UUID, str]) -> None:
         ids = [live.begun.turn for live in held]
-        heard = await in_database_thread(turns.keep, ids, drafts, runner=self.name)
+        found = {live.begun.turn: found for live in held if (found := live.unsaved_retrieval)}
+        heard = await in_database_thread(
+            turns.keep, ids, drafts, retrievals=found, runner=self.name
+        )
         for live in held:
             turn = live.begun.turn
+            live.is_retrieval_saved = live.is_retrieval_saved or turn in found
             live.saved_characters = len(drafts.get(turn, "")) or live.saved_characters
             if turn in heard.to_stop:
                 live.cut(State.STOPPED)
@@ -340,7 +347,12 @@ async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
     activate(language or settings.LANGUAGE_CODE)
     begun = live.begun
     try:
-        events = answer(live.question, collection=live.collection, history=begun.history)
+        events = answer(
+            live.question,
+            collection=live.collection,
+            history=begun.history,
+            earlier=begun.earlier,
+        )
         async with aclosing(events):
             async for event in events:
                 live.take(event)

@@ -6,16 +6,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.chats import body_cache
+from mundap.chats import body_cache, turns
 from mundap.chats.models import TITLE_MAX_CHARACTERS, Chat, Message, State, Turn
 from mundap.chats.selectors import no_chat
-from mundap.chats.shapes import stream_url
-from mundap.errors import Conflict, NotFound, TurnInProgress
+from mundap.errors import Conflict, NotFound
 
 RESTORABLE = timedelta(days=30)
 
@@ -68,29 +67,29 @@ def _rate(message: Message, *, rating: str, comment: str) -> None:
         raise Conflict(_("Only answers can be rated."))
     if message.state == State.RUNNING:
         raise Conflict(_("This answer is still being written."))
-    Message.objects.filter(pk=message.pk).update(rating=rating, comment=comment if rating else "")
+    opinion = {"rating": rating, "comment": comment if rating else ""}
+    # The same once more is no new state of the chat.
+    Message.objects.filter(pk=message.pk).exclude(**opinion).update(**opinion)
 
 
 def select_version(user: User, message_id: UUID) -> UUID:
     """Make this version of the last question or answer the current one, with what belongs to it; return the chat.
 
-    A question brings its newest answer along, an answer its question. Raises NotFound, TurnInProgress, Conflict.
+    A question brings its newest answer along, an answer its question; one that is current already stays as it is.
+    Raises NotFound, TurnInProgress, Conflict.
     """
     with transaction.atomic():
         chat_id = _get_message(user, message_id).chat_id
         chat = _lock_chat(user, chat_id)
-        running = Turn.objects.filter(chat=chat, status=State.RUNNING).first()
-        if running:
-            raise TurnInProgress(
-                _("The last question is still being answered."),
-                extra={"turn": str(running.pk), "stream": stream_url(running.pk)},
-            )
+        with connection.cursor() as cursor:
+            turns.free_chat(cursor, chat_id)
         message = Message.objects.get(pk=message_id)
         if message.position < chat.next_position - 2:
             raise Conflict(_("Only the last question and its answer have versions to choose from."))
-        for each in (message, _counterpart(message)):
-            if each is not None and not each.is_current:
-                _make_current(each)
+        if not message.is_current:
+            for each in (message, _counterpart(message)):
+                if each is not None and not each.is_current:
+                    _make_current(each)
     return chat_id
 
 

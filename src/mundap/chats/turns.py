@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -21,9 +22,11 @@ from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.answers.answering import shorten
-from mundap.answers.events import HistoryMessage
+from mundap.answers.events import Earlier, HistoryMessage
+from mundap.chats import versions
 from mundap.chats.models import State
 from mundap.chats.shapes import stream_url
+from mundap.chats.versions import Place, Revision
 from mundap.errors import (
     Conflict,
     KeyReused,
@@ -66,15 +69,20 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A turn that `begin` stored; or one found by its key, without a collection: there is nothing to run."""
+    """A turn that `begin` stored; or one found by its key, without a collection: there is nothing to run.
+
+    `is_first` where the chat is still named by the question as it was typed; `earlier` where an answer is gone on with.
+    """
 
     turn: UUID
     chat: UUID
     answer: UUID
+    question: str = ""
     title: str = ""
     is_first: bool = False
     collection: Collection | None = None
     history: tuple[HistoryMessage, ...] = ()
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,39 +105,78 @@ class Heard:
     to_stop: frozenset[UUID]
 
 
-def begin(user: User, ask: Ask, *, runner: str, has_room: bool) -> Begun:
-    """Store the question and a running turn for it, or return the turn that this key already made.
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A chat that is locked for a turn; or one to be made, at its first position."""
 
-    Raises KeyReused, NotFound, TurnInProgress, LimitReached, and Conflict when the chat's collection is gone.
+    chat: UUID
+    next_position: int
+    collection: Collection
+    title: str
+    is_new: bool = False
+
+
+def begin(user: User, ask: Ask | Revision, *, runner: str, has_room: bool) -> Begun:
+    """Store a running turn with what it asks, or return the turn that this key already made.
+
+    Raises KeyReused, NotFound, TurnInProgress, LimitReached, and Conflict when the chat's collection is gone, or what a
+    revision is of is not there to be revised.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         lock_posts(cursor, user)
         known, running = _look_up(cursor, user, ask)
         if known:
             return known
-        if ask.chat is None:
-            chat, position, collection, title = uuid7(), 0, ask.collection, shorten(ask.text)
-        else:
-            chat = ask.chat
-            position, collection_id, title = _lock_chat(cursor, user, chat)
-            _free_chat(cursor, chat)
-            collection = _find_collection(user, collection_id)
-        if collection is None:
-            raise Conflict(_("What this conversation was about is no longer available to you."))
+        opened = _open(cursor, user, ask)
         require_room(running, has_room=has_room)
-        if ask.chat is None:
-            _insert_chat(cursor, chat, user=user, collection=collection, title=title)
+        chat, place = opened.chat, _place(cursor, ask, opened)
+        if opened.is_new:
+            _insert_chat(cursor, chat, user=user, collection=opened.collection, title=opened.title)
+        # The first question's title, unless somebody or the model has given another.
+        is_titled_by = shorten(place.text if place.former is None else place.former)
+        is_asked = place.question is None
+        is_first = is_asked and place.position == 0 and opened.title == is_titled_by
         begun = Begun(
             uuid7(),
             chat,
             uuid7(),
-            title=title,
-            is_first=position == 0,
-            collection=collection,
-            history=_history(cursor, chat) if position else (),
+            question=place.text,
+            title=shorten(place.text) if is_first else opened.title,
+            is_first=is_first,
+            collection=opened.collection,
+            history=_history(cursor, chat, before=place.position) if place.position else (),
+            earlier=place.earlier,
         )
-        _insert_turn(cursor, begun, ask, user=user, runner=runner, position=position)
+        if isinstance(ask, Revision):
+            versions.make_way(cursor, chat, place)
+        _insert_turn(cursor, begun, ask, user=user, runner=runner, place=place)
+        if place.earlier:
+            _insert_draft(cursor, begun.turn, place.earlier.text)
     return begun
+
+
+def _open(cursor: CursorWrapper, user: User, ask: Ask | Revision) -> _Opened:
+    """Lock the chat that is asked in, free of any running turn. Raises NotFound, TurnInProgress, Conflict."""
+    if isinstance(ask, Ask) and ask.chat is None and ask.collection is not None:
+        return _Opened(uuid7(), 0, ask.collection, shorten(ask.text), is_new=True)
+    chat = ask.chat if isinstance(ask, Ask) else versions.find_chat(cursor, user, ask.message)
+    if chat is None:
+        raise NotFound(_("This conversation does not exist."))
+    next_position, collection_id, title = _lock_chat(cursor, user, chat)
+    free_chat(cursor, chat)
+    collection = _find_collection(user, collection_id)
+    if collection is None:
+        raise Conflict(_("What this conversation was about is no longer available to you."))
+    return _Opened(chat, next_position, collection, title)
+
+
+def _place(cursor: CursorWrapper, ask: Ask | Revision, opened: _Opened) -> Place:
+    """Return where the turn goes. Raises Conflict."""
+    if isinstance(ask, Ask):
+        return Place(opened.next_position, ask.text)
+    return versions.place_of(
+        cursor, ask, next_position=opened.next_position, collection=opened.collection
+    )
 
 
 def lock_posts(cursor: CursorWrapper, user: User) -> None:
@@ -145,7 +192,7 @@ def require_room(running: int, *, has_room: bool) -> None:
         raise LimitReached(_("The server is busy. Try again in a moment."))
 
 
-def _look_up(cursor: CursorWrapper, user: User, ask: Ask) -> tuple[Begun | None, int]:
+def _look_up(cursor: CursorWrapper, user: User, ask: Ask | Revision) -> tuple[Begun | None, int]:
     """Return the turn that the key made, and how many turns of the user are running."""
     cursor.execute(
         f"""
@@ -182,7 +229,7 @@ def _lock_chat(cursor: CursorWrapper, user: User, chat: UUID) -> tuple[int, UUID
     return row
 
 
-def _free_chat(cursor: CursorWrapper, chat: UUID) -> None:
+def free_chat(cursor: CursorWrapper, chat: UUID) -> None:
     """Finish a turn in the locked chat whose runner is dead. Raises TurnInProgress for a living one."""
     cursor.execute(
         "SELECT id, lease_until > clock_timestamp() FROM chats_turn WHERE chat_id = %s AND status = 'running'",
@@ -204,14 +251,14 @@ def _find_collection(user: User, collection_id: UUID | None) -> Collection | Non
     return list_collections_for(user).filter(pk=collection_id).first()
 
 
-def _history(cursor: CursorWrapper, chat: UUID) -> tuple[HistoryMessage, ...]:
-    """Return the last messages that say something, oldest first."""
+def _history(cursor: CursorWrapper, chat: UUID, *, before: int) -> tuple[HistoryMessage, ...]:
+    """Return the last messages before the position that say something, oldest first."""
     cursor.execute(
         """
         SELECT role, text FROM chats_message
-        WHERE chat_id = %s AND is_current AND text <> '' ORDER BY position DESC LIMIT %s
+        WHERE chat_id = %s AND is_current AND position < %s AND text <> '' ORDER BY position DESC LIMIT %s
         """,
-        [chat, HISTORY_MESSAGES],
+        [chat, before, HISTORY_MESSAGES],
     )
     return tuple(HistoryMessage(role, text) for role, text in reversed(cursor.fetchall()))
 
@@ -229,40 +276,65 @@ def _insert_chat(
 
 
 def _insert_turn(
-    cursor: CursorWrapper, begun: Begun, ask: Ask, *, user: User, runner: str, position: int
+    cursor: CursorWrapper,
+    begun: Begun,
+    ask: Ask | Revision,
+    *,
+    user: User,
+    runner: str,
+    place: Place,
 ) -> None:
-    """Insert the turn, its question and the answer's placeholder; foreign keys are checked at the end."""
+    """Insert the turn, its question where it has a new one, and the answer's placeholder.
+
+    Foreign keys are checked at the end.
+    """
     cursor.execute(
         """
         WITH chat AS (
-            UPDATE chats_chat SET next_position = %(position)s + 2, updated_at = statement_timestamp()
+            UPDATE chats_chat SET next_position = %(position)s + 2, updated_at = statement_timestamp(),
+                                  title = %(title)s
             WHERE id = %(chat)s
         ), turn AS (
             INSERT INTO chats_turn (id, chat_id, owner_id, idempotency_key, request_hash, status, runner,
                                     lease_until, question_id, answer_id, usage, retrieval)
             VALUES (%(turn)s, %(chat)s, %(owner)s, %(key)s, %(digest)s, 'running', %(runner)s,
-                    clock_timestamp() + make_interval(secs => %(lease)s), %(question)s, %(answer)s, '{}', '{}')
+                    clock_timestamp() + make_interval(secs => %(lease)s), %(question)s, %(answer)s, '{}',
+                    %(retrieval)s)
         )
         INSERT INTO chats_message (id, chat_id, turn_id, position, version, is_current, role, text, state,
                                    citations, rating, comment)
-        VALUES (%(question)s, %(chat)s, %(turn)s, %(position)s, 1, true, 'user', %(text)s, 'complete',
-                '[]', '', ''),
-               (%(answer)s, %(chat)s, %(turn)s, %(position)s + 1, 1, true, 'assistant', '', 'running',
-                '[]', '', '')
+        SELECT id, %(chat)s, %(turn)s, position, version, true, role, text, state, '[]', '', ''
+        FROM (VALUES (%(question)s::uuid, %(position)s, %(question_version)s, 'user', %(text)s, 'complete'),
+                     (%(answer)s, %(position)s + 1, %(answer_version)s, 'assistant', '', 'running')
+        ) new (id, position, version, role, text, state)
+        WHERE %(is_asked)s OR role = 'assistant'
         """,
         {
             "turn": begun.turn,
             "chat": begun.chat,
+            "title": begun.title,
             "owner": user.pk,
             "key": ask.key,
             "digest": ask.digest,
             "runner": runner,
             "lease": LEASE_SECONDS,
-            "question": uuid7(),
+            "question": place.question or uuid7(),
+            "is_asked": place.question is None,
             "answer": begun.answer,
-            "position": position,
-            "text": ask.text,
+            "position": place.position,
+            "question_version": place.question_version,
+            "answer_version": place.answer_version,
+            "text": place.text,
+            "retrieval": json.dumps(place.retrieval),
         },
+    )
+
+
+def _insert_draft(cursor: CursorWrapper, turn: UUID, text: str) -> None:
+    """Store the text that an answer begins with, which its readers have seen already."""
+    cursor.execute(
+        "INSERT INTO chats_turndraft (turn_id, text, updated_at) VALUES (%s, %s, clock_timestamp())",
+        [turn, text],
     )
 
 
@@ -303,10 +375,16 @@ def finish(turn: UUID, ending: Ending, *, runner: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def keep(turns: Sequence[UUID], drafts: Mapping[UUID, str], *, runner: str) -> Heard:
-    """Extend the leases of this runner's turns and save the drafts that changed; return what was heard.
+def keep(
+    turns: Sequence[UUID],
+    drafts: Mapping[UUID, str],
+    *,
+    runner: str,
+    retrievals: Mapping[UUID, Mapping[str, Any]] = MappingProxyType({}),
+) -> Heard:
+    """Extend the leases of this runner's turns, save what was found for them and the drafts that changed.
 
-    One after the other, never at once: both lock several turns.
+    Returns what was heard. One after the other, never at once: all lock several turns.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -318,6 +396,15 @@ def keep(turns: Sequence[UUID], drafts: Mapping[UUID, str], *, runner: str) -> H
             [LEASE_SECONDS, list(turns), runner],
         )
         rows = cursor.fetchall()
+        if retrievals:  # once a turn; what a killed process leaves can then be gone on with
+            cursor.execute(
+                """
+                UPDATE chats_turn t SET retrieval = new.retrieval
+                FROM unnest(%s::uuid[], %s::jsonb[]) AS new (id, retrieval)
+                WHERE t.id = new.id AND t.status = 'running' AND t.runner = %s
+                """,
+                [list(retrievals), [json.dumps(each) for each in retrievals.values()], runner],
+            )
         if drafts:
             # FOR SHARE waits for a finish under way, and then leaves its turn out.
             cursor.execute(

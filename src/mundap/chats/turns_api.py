@@ -33,8 +33,9 @@ from mundap.chats.serializers import (
 )
 from mundap.chats.streaming import stream_response
 from mundap.chats.turns import Ask
+from mundap.chats.versions import Kind, Revision
 from mundap.config.threads import in_database_thread
-from mundap.errors import InvalidInput
+from mundap.errors import InvalidInput, ServiceUnavailable
 from mundap.library.selectors import get_collection_for
 
 STOP_SECONDS = (
@@ -133,6 +134,50 @@ class TurnsView(AskingView):
         return await answered(self, Ask(text, key_of(request), chat=chat_id))
 
 
+class RegenerateView(AskingView):
+    """An answer, once more."""
+
+    @extend_schema(
+        operation_id="regenerate",
+        request=None,
+        responses=TURN_RESPONSES,
+        parameters=[KEY_HEADER],
+    )
+    async def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
+        """Answer the last question anew. The earlier answer stays among the versions."""
+        revision = Revision(Kind.REGENERATE, message_id, key_of(request))
+        return await answered(self, revision)
+
+
+class ContinueView(AskingView):
+    """The rest of an answer."""
+
+    @extend_schema(
+        operation_id="continue",
+        request=None,
+        responses=TURN_RESPONSES,
+        parameters=[KEY_HEADER],
+    )
+    async def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
+        """Go on with the last answer where it was interrupted, stopped or failed; its text begins the new version."""
+        return await answered(self, Revision(Kind.CONTINUE, message_id, key_of(request)))
+
+
+class EditView(AskingView):
+    """A question, put differently."""
+
+    @extend_schema(
+        operation_id="edit",
+        request=QuestionSerializer,
+        responses=TURN_RESPONSES,
+        parameters=[KEY_HEADER],
+    )
+    async def post(self, request: Request, message_id: UUID) -> HttpResponseBase:
+        """Ask the last question in other words. What was there before stays among the versions."""
+        text = checked_question(self.sent.get("text", ""))
+        return await answered(self, Revision(Kind.EDIT, message_id, key_of(request), text))
+
+
 class ChatStreamView(AsyncAPIView):
     """What runs in a chat."""
 
@@ -184,7 +229,7 @@ class StopView(AsyncAPIView):
         return Response(await in_database_thread(turn_document, self.user, turn_id))
 
 
-async def answered(view: AsyncAPIView, ask: Ask) -> HttpResponseBase:
+async def answered(view: AsyncAPIView, ask: Ask | Revision) -> HttpResponseBase:
     """Begin the turn, or find it by its key, and return it as the client accepts it."""
     begun = await get_runner().start(view.user, ask)
     if wants_stream(view.request):
@@ -199,7 +244,7 @@ async def final_view(view: AsyncAPIView, turn: UUID) -> TurnView:
     async for change in get_runner().watch(view.user, turn):
         if change is not None and change.is_final:
             return change
-    raise RuntimeError("a turn's changes end with its final state")
+    raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
 
 
 def turn_document(user: Any, turn_id: UUID) -> dict[str, Any]:
