@@ -1,0 +1,70 @@
+import { useChat } from "@ai-sdk/react";
+import { useEffect, useState } from "react";
+import { MundapTransport, citationsOf, problemOf, textOf } from "./mundap-transport.js";
+
+export function Chat({ id, collection, api, headers }) {
+  const [transport] = useState(() => new MundapTransport({ id, collection, api, headers }));
+  const { messages, setMessages, sendMessage, regenerate, resumeStream, status, error } = useChat({
+    transport,
+  });
+  const [text, setText] = useState("");
+
+  const show = async () => {
+    setMessages(await transport.load());
+    await resumeStream();
+  };
+  useEffect(() => {
+    if (id) show();
+  }, []);
+
+  const ask = (event) => {
+    event.preventDefault();
+    sendMessage({ text });
+    setText("");
+  };
+  const tryAgain = () => {
+    const question = textOf(messages.findLast((message) => message.role === "user"));
+    if (problemOf(error).code === "turn_in_progress") {
+      setText(question); // somebody asked in another tab: show that first
+      show();
+    } else if (transport.turn) {
+      resumeStream(); // the connection broke, the answer has gone on
+    } else if (messages.at(-1).role === "user") {
+      regenerate(); // it was refused or never arrived: the same question under the same key
+    } else {
+      sendMessage({ text: question }); // the answer failed
+    }
+  };
+
+  return (
+    <main>
+      {messages.map((message) => (
+        <article key={message.id} className={message.role}>
+          <p>{textOf(message)}</p>
+          {message.metadata?.status === "stopped" && <small>Stopped.</small>}
+          <ol>
+            {citationsOf(message).map(({ number, passage, document, url, quote }) => (
+              <li key={number} value={number}>
+                <a href={url ?? `/passages/${passage}/`} title={quote}>{document}</a>
+              </li>
+            ))}
+          </ol>
+        </article>
+      ))}
+      {error && (
+        <p role="alert">
+          <span>{problemOf(error).message}</span>
+          <button onClick={tryAgain}>Try again</button>
+        </p>
+      )}
+      <form onSubmit={ask}>
+        <textarea value={text} onChange={(event) => setText(event.target.value)} />
+        {status === "submitted" || status === "streaming" ? (
+          <button type="button" onClick={transport.stop}>Stop</button>
+        ) : (
+          <button>Send</button>
+        )}
+      </form>
+    </main>
+  );
+}
