@@ -29,7 +29,6 @@ test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor N
 	@echo "Left out: the tests with a browser and with the AI SDK. Run them with: make e2e"
 
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
-	@command -v npm >/dev/null || echo "Left out: the tests with the AI SDK's useChat. They need Node 20 or newer, with npm."
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
 chaos: $(VENV)/.installed-dev  ## Let everything around the servers fail for DURATION seconds (and SEED), and judge what readers saw

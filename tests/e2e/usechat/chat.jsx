@@ -23,16 +23,13 @@ export function Chat({ id, collection, api, headers }) {
     setText("");
   };
   const tryAgain = () => {
-    const question = textOf(messages.findLast((message) => message.role === "user"));
     if (problemOf(error).code === "turn_in_progress") {
-      setText(question); // somebody asked in another tab: show that first
+      setText(textOf(messages.at(-1))); // somebody asked in another tab: show that first
       show();
     } else if (transport.turn) {
       resumeStream(); // the connection broke, the answer has gone on
-    } else if (messages.at(-1).role === "user") {
-      regenerate(); // it was refused or never arrived: the same question under the same key
     } else {
-      sendMessage({ text: question }); // the answer failed
+      regenerate(); // a failed answer anew; a question that was refused or got lost is sent again
     }
   };
 

@@ -2,10 +2,14 @@
 //
 // Each tab is the real component over the real hook, drawn by React's renderer without a browser. It reaches the
 // server over a line of its own, which a test can cut.
+import { useChat } from "@ai-sdk/react";
+import { DefaultChatTransport } from "ai";
 import net from "node:net";
 import { createInterface } from "node:readline";
+import { useState } from "react";
 import { create } from "react-test-renderer";
 import { Chat } from "./chat.jsx";
+import { textOf } from "./mundap-transport.js";
 
 globalThis.IS_REACT_NATIVE_TEST_ENVIRONMENT = true; // the renderer is deprecated, and says so otherwise
 const server = new URL(process.env.SERVER);
@@ -57,16 +61,34 @@ class Line {
   }
 }
 
+/** What the SDK does by itself, with nothing of ours but the address. */
+function Follower({ id, api, headers }) {
+  const [transport] = useState(() => new DefaultChatTransport({ api: `${api}/chats`, headers }));
+  const { messages, status, stop, error } = useChat({ id, transport, resume: true });
+  return (
+    <main>
+      {messages.map((message) => (
+        <article key={message.id} className={message.role}>
+          <p>{textOf(message)}</p>
+        </article>
+      ))}
+      {error && <span>{error.message}</span>}
+      <button onClick={stop}>{status === "ready" ? "Ready" : "Leave"}</button>
+    </main>
+  );
+}
+
 const textIn = (node) => node.children.map((one) => one.children ? textIn(one) : one).join("");
 const find = (tab, type) => tabs.get(tab).page.root.findAllByType(type);
 const one = (tab, type) => find(tab, type)[0];
 
 const commands = {
-  async open({ tab, token, ...rest }) {
+  async open({ tab, token, is_bare, ...rest }) {
+    const Page = is_bare ? Follower : Chat;
     const line = new Line();
     await line.turn("whole");
     const headers = { authorization: `Bearer ${token}` };
-    tabs.set(tab, { line, page: create(<Chat api={line.api} headers={headers} {...rest} />) });
+    tabs.set(tab, { line, page: create(<Page api={line.api} headers={headers} {...rest} />) });
   },
   async close({ tab }) {
     tabs.get(tab).page.unmount();

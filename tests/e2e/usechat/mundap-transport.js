@@ -1,24 +1,30 @@
-import { DefaultChatTransport } from "ai";
+import { DefaultChatTransport, generateId } from "ai";
 
 /** One chat: a stored one by its `id`, or a new one that asks a `collection`. */
 export class MundapTransport extends DefaultChatTransport {
-  turn; // what is being written, as far as this tab knows
-  begun = 0; // answers that this tab has seen begin
+  answer; // the newest answer's id
+  turn; // the turn that is writing it
+  request; // the last one that was sent
 
   constructor({ id, collection, api = "/api/v1", headers = {} }) {
     super({
       api,
       headers,
-      prepareSendMessagesRequest: ({ messages, headers }) => {
-        const question = messages.at(-1);
-        const path = this.chat ? `${this.chat}/turns/` : "";
-        // The same key until an answer has begun: a question that is sent again is not asked twice.
-        const key = `${question.id}.${this.begun}`;
-        return {
-          api: `${api}/chats/${path}`,
-          headers: { ...headers, accept: "text/event-stream", "idempotency-key": key },
-          body: { text: textOf(question), collection: this.chat ? undefined : collection },
-        };
+      prepareSendMessagesRequest: ({ messages, trigger, messageId, headers }) => {
+        const isAgain = trigger === "regenerate-message";
+        // Where no answer has begun, again means the very same request: under its key it is not asked twice.
+        if (!isAgain || this.answer) {
+          let path = this.chat ? `chats/${this.chat}/turns/` : "chats/";
+          if (isAgain) path = `messages/${messageId ?? this.answer}/regenerate/`;
+          else if (messageId) path = `messages/${messageId}/edit/`;
+          const text = isAgain ? undefined : textOf(messages.at(-1));
+          const body = { text, collection: this.chat ? undefined : collection };
+          this.request = { path, body, key: generateId() };
+          this.answer = undefined;
+        }
+        const { path, body, key } = this.request;
+        const own = { accept: "text/event-stream", "idempotency-key": key };
+        return { api: `${api}/${path}`, headers: { ...headers, ...own }, body };
       },
       // A known turn is told to its end even if that has come; otherwise what runs now, or 204.
       prepareReconnectToStreamRequest: () => ({
@@ -32,7 +38,7 @@ export class MundapTransport extends DefaultChatTransport {
     const transform = (part, parts) => {
       if (part.type === "start") {
         Object.assign(this, part.messageMetadata); // chat and turn
-        this.begun += 1;
+        this.answer = part.messageId;
       }
       if (part.type === "error" || part.type === "finish") this.turn = undefined;
       parts.enqueue(part);
@@ -52,6 +58,7 @@ export class MundapTransport extends DefaultChatTransport {
     if (!reply.ok) throw new Error(await reply.text());
     const { messages, active_turn } = await reply.json();
     this.turn = active_turn?.id;
+    this.answer = messages.findLast(({ role }) => role === "assistant")?.id;
     return messages.map(({ id, role, text, citations, state }) => ({
       id,
       role,
