@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.backends.utils import CursorWrapper
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
@@ -128,7 +129,7 @@ def place_of(
         raise Conflict(_("The question of this answer is not there any more. Ask a new question."))
     earlier = None
     if revision.kind is Kind.CONTINUE:
-        earlier = _earlier(exchange, collection)
+        earlier = _earlier(exchange, collection, revision.message)
     return Place(
         position,
         exchange.question_text,
@@ -200,20 +201,30 @@ def _require_role(exchange: _Exchange, role: Message.Role) -> None:
     raise Conflict(_("Only answers can be written anew or continued."))
 
 
-def _earlier(exchange: _Exchange, collection: Collection) -> Earlier | None:
+def _earlier(exchange: _Exchange, collection: Collection, message: UUID) -> Earlier | None:
     """Return what to go on from; None without a chat model, as quotations are made anew. Raises Conflict."""
     if exchange.state == State.COMPLETE:
-        raise Conflict(_("This answer is complete. Have it written anew if you want another."))
+        raise _ended(
+            message, _("This answer is complete. Have it written anew if you want another.")
+        )
     if not exchange.text:
-        raise Conflict(_("There is nothing of this answer to go on from. Have it written anew."))
+        raise _ended(
+            message, _("There is nothing of this answer to go on from. Have it written anew.")
+        )
     if not client.has_model():
         return None
     if len(exchange.text) >= settings.ANSWER_MAX_CHARACTERS:
-        raise Conflict(_("This answer is as long as one may be. Have it written anew."))
+        raise _ended(message, _("This answer is as long as one may be. Have it written anew."))
     stored = exchange.retrieval
     given = evidence.restored(stored.get("passages", []), collection=collection)
     if not given:
-        raise Conflict(
-            _("The passages that this answer was made from are gone. Have it written anew.")
+        raise _ended(
+            message,
+            _("The passages that this answer was made from are gone. Have it written anew."),
         )
     return Earlier(exchange.text, tuple(stored.get("queries", [])), tuple(given))
+
+
+def _ended(message: UUID, reason: str) -> Conflict:
+    """Return the refusal to go on with an answer, with where it can be given anew."""
+    return Conflict(reason, extra={"regenerate": reverse("regenerate", args=[message])})
