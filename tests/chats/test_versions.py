@@ -691,3 +691,51 @@ def test_other_writes_may_be_repeated(alice_api: Api, done: dict[str, Any]) -> N
     assert alice_api.http.delete(f"chats/{chat}/").status_code == 204
     assert alice_api.http.delete(f"chats/{chat}/").status_code == 404  # it is as gone as before
     twice("POST", f"chats/{chat}/restore/", json={})
+
+
+def test_whatever_comes_at_once_leaves_one_exchange(
+    alice_api: Api, done: dict[str, Any], settings: Any
+) -> None:
+    settings.CHAT_MODEL = ""  # quotations: many turns in a short time
+    settings.TURNS_PER_USER = 8
+    question, answer = question_of(done), done["message"]["id"]
+    paths = [
+        f"messages/{question}/edit/",
+        f"messages/{answer}/regenerate/",
+        f"messages/{answer}/select/",
+        f"messages/{question}/select/",
+    ]
+
+    def insist(path: str) -> set[int]:
+        """Post until the running turn has ended; return which statuses came."""
+        seen: set[int] = set()
+        wait_for(
+            lambda: seen.add(alice_api.post(path, {"text": EDITED}).status_code) or 200 in seen
+        )
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = set().union(*pool.map(insist, paths * 6))
+    assert statuses == {200, 409}
+    assert len(shown(alice_api, done)) == 2
+    turns = Turn.objects.select_related("question", "answer")
+    assert Message.objects.filter(position=1).count() == len(turns) == 13
+    assert all((each.question.position, each.answer.position) == (0, 1) for each in turns)
+
+
+def test_a_continuation_is_followed_from_another_process(
+    alice_api: Api, broken: dict[str, Any], model: ScriptedModel
+) -> None:
+    model.say(REST, hold_after=0)
+    path = f"messages/{broken['message']['id']}/continue/"
+    with another_process(model) as process:
+        there = Api(process.url, alice_api.token)
+        headers = {"Accept": "text/event-stream"}
+        with there.http, there.http.stream("POST", path, json={}, headers=headers) as response:
+            turn = Stream(response).until("start")["messageMetadata"]["turn"]
+            with alice_api.following(f"turns/{turn}/stream/") as told:
+                assert told.until("data-retrieval")["data"]["passages"]
+                assert told.until("text-delta")["delta"] == BEGINNING
+                model.release()
+                told.to_end()
+    assert told.text == LONG
