@@ -39,7 +39,7 @@ from tests.conftest import PASSWORD
 from tests.faults.nodes import Node
 from tests.faults.redis_server import RedisServer
 
-EXAMPLES, EXAMPLES_WITH_PAUSES, STEPS = 110, 5, 30
+EXAMPLES, EXAMPLES_WITH_PAUSES, STEPS = 80, 3, 30
 NAMES = ("alice", "bob")
 # Tokens are answered in front of Django, unless a query string leads behind it; sessions are Django's.
 DOORS = {"front": ("token", ""), "django": ("token", "?before="), "session": ("session", "")}
