@@ -233,6 +233,7 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     return {
         "p50": rounded(statistics.median(ordered)),
         "p95": rounded(ordered[int(len(ordered) * 0.95)]),
+        "p99": rounded(ordered[int(len(ordered) * 0.99)]),
         "max": rounded(ordered[-1]),
     }
 

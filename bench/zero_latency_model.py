@@ -20,7 +20,8 @@ DIMENSIONS = 384
 WORDS = ["use", "the", "setting", "that", "documentation", "names", "and", "then", "read", "it"]
 
 
-def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
+def as_chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
+    """Return one event of a streamed answer."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     shared = {"id": "chatcmpl-0", "created": 0, "model": "zero", "object": "chat.completion.chunk"}
     return f"data: {json.dumps({**shared, 'choices': [choice]})}\n\n".encode()
@@ -33,11 +34,11 @@ def _tokens() -> list[str]:
 
 TEXT = "".join(_tokens())
 CHUNKS = [
-    _chunk({"role": "assistant", "content": ""}),
-    *(_chunk({"content": each}) for each in _tokens()),
+    as_chunk({"role": "assistant", "content": ""}),
+    *(as_chunk({"content": each}) for each in _tokens()),
 ]
-END = _chunk({}, "stop") + b"data: [DONE]\n\n"
-MESSAGE = {"role": "assistant", "content": "cache setting"}
+END = as_chunk({}, "stop") + b"data: [DONE]\n\n"
+MESSAGE = {"role": "assistant", "content": TEXT}
 WHOLE = json.dumps(
     {
         "id": "chatcmpl-0",
@@ -78,26 +79,38 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer chat completions, streamed or whole, and embeddings."""
     if scope["type"] != "http":
         return
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-    asked = json.loads(body or b"{}")
+    asked = await read_json(receive)
     if asked.get("stream"):
-        await _start(send, b"text/event-stream")
+        await start(send, b"text/event-stream")
         for chunk in CHUNKS:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await asyncio.sleep(0)  # so that tokens arrive one by one, as from a model
         await send({"type": "http.response.body", "body": END})
         return
+    await answer_whole(scope["path"], asked, send)
+
+
+async def read_json(receive: Any) -> dict[str, Any]:
+    """Return the body of the request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    asked: dict[str, Any] = json.loads(body or b"{}")
+    return asked
+
+
+async def answer_whole(path: str, asked: dict[str, Any], send: Any) -> None:
+    """Answer what is not streamed: embeddings, and completions with the same text."""
     reply = WHOLE
-    if scope["path"].endswith("/embeddings"):
+    if path.endswith("/embeddings"):
         inputs = asked["input"]
         reply = _embeddings([inputs] if isinstance(inputs, str) else inputs)
-    await _start(send, b"application/json")
+    await start(send, b"application/json")
     await send({"type": "http.response.body", "body": reply})
 
 
-async def _start(send: Any, content_type: bytes) -> None:
+async def start(send: Any, content_type: bytes) -> None:
+    """Send the head of an answer."""
     headers = [(b"content-type", content_type)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
