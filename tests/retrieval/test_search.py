@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from mundap.library.models import Embedding
-from mundap.retrieval import indexes
+from mundap.retrieval import embeddings, indexes
 from mundap.retrieval import search as search_module
 from mundap.retrieval.indexing import embed_missing, index_lexical
 from mundap.retrieval.relevance import rank_texts
@@ -92,7 +92,7 @@ def test_search_goes_on_while_the_endpoint_is_away(shelf, settings, caplog):
 
 
 def test_an_endpoint_that_hangs_is_waited_for_once(shelf, settings, monkeypatch):
-    monkeypatch.setattr(search_module, "QUESTION_SECONDS", 0.5)
+    monkeypatch.setattr(embeddings, "QUESTION_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.EMBEDDING_BASE_URL = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         first_try = search(shelf, ["Redis cache backend"], limit=1)

@@ -22,6 +22,8 @@ BUILD_MEMORY = (
     "512MB"  # for 100,000 passages; with less the graph is built on disk, several times slower
 )
 
+_PREFIX = "embedding_hnsw_"
+
 
 def use_indexes(cursor: CursorWrapper) -> None:
     """Set up the running transaction for a search by index.
@@ -57,20 +59,43 @@ def only_worker(task: str) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
+def drop_left_indexes() -> None:
+    """Drop the indexes of models that have no vectors any more."""
+    models = {*LexicalIndex.objects.values_list("embedding_model", flat=True), embedding_model()}
+    kept = {_name(model, dimensions) for model in models if (dimensions := _dimensions(model))}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'library_embedding'::regclass"
+        )
+        names = [name for (name,) in cursor.fetchall() if name.startswith(_PREFIX)]
+        for name in set(names) - kept:
+            concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
+            cursor.execute(f"DROP INDEX {concurrently} IF EXISTS {name}")
+
+
 def _make_all() -> None:
     _make("passage_lexical_hnsw", "library_passage USING hnsw (lexical sparsevec_ip_ops)")
     model = embedding_model()
-    vector = Embedding.objects.filter(model=model).values_list("vector", flat=True).first()
-    if vector is None:
+    dimensions = _dimensions(model)
+    if not dimensions:
         return
-    dimensions = len(vector)
-    digest = hashlib.blake2b(f"{model} {dimensions}".encode(), digest_size=6).hexdigest()
     _make(
-        f"embedding_hnsw_{digest}",
+        _name(model, dimensions),
         f"library_embedding USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
         f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
         model,
     )
+
+
+def _dimensions(model: str) -> int:
+    """Return how many numbers the model's vectors have, 0 where there are none."""
+    vector = Embedding.objects.filter(model=model).values_list("vector", flat=True).first()
+    return len(vector) if vector is not None else 0
+
+
+def _name(model: str, dimensions: int) -> str:
+    digest = hashlib.blake2b(f"{model} {dimensions}".encode(), digest_size=6).hexdigest()
+    return f"{_PREFIX}{digest}"
 
 
 def _make(name: str, definition: str, *parameters: str) -> None:

@@ -9,9 +9,10 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from mundap.errors import ModelError
@@ -19,7 +20,7 @@ from mundap.library.models import Collection, Embedding, Passage
 from mundap.retrieval import lexical
 from mundap.retrieval.embeddings import Vector, embed, embedding_model, has_embeddings
 from mundap.retrieval.fusion import as_text
-from mundap.retrieval.indexes import make_search_indexes, only_worker
+from mundap.retrieval.indexes import drop_left_indexes, make_search_indexes, only_worker
 from mundap.retrieval.models import LexicalIndex, Term
 from mundap.retrieval.transliteration import sound_of_english
 
@@ -29,6 +30,7 @@ Progress = Callable[[int, int], None]
 LEXICAL_BATCH = 1_000
 VECTOR_BATCH = 48
 TERM_BATCH = 1_500
+CHANGE_OVER = timedelta(minutes=1)  # longer than any search takes
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ def _count_terms(collection: Collection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingProgress:
-    """How far the current model's vectors of a collection are."""
+    """How far the wanted model's vectors of a collection are."""
 
     done: int
     total: int
@@ -165,7 +167,7 @@ class EmbeddingProgress:
 
 
 def embedding_progress(collection: Collection) -> EmbeddingProgress:
-    """Return how many passages of the collection have a vector by the current model."""
+    """Return how many passages of the collection have a vector by the wanted model."""
     done = Embedding.objects.filter(collection=collection, model=embedding_model()).count()
     return EmbeddingProgress(done, Passage.objects.filter(collection=collection).count())
 
@@ -178,8 +180,9 @@ def embed_missing(
 ) -> int:
     """Fill missing vectors of one collection or of all, and return how many passages got theirs.
 
-    A collection that another worker is busy with is left to it. Raises ModelError when the endpoint fails; what was
-    embedded before stays.
+    While the settings want another model than the one that answers, both have vectors; a collection changes over when
+    the new ones are complete. A collection that another worker is busy with is left to it. Raises ModelError when the
+    endpoint fails; what was embedded before stays.
     """
     if not has_embeddings():
         return 0
@@ -188,10 +191,60 @@ def embed_missing(
     for each in collections:
         with only_worker(f"embed {each.pk}") as is_ours:
             if is_ours:
-                _embed_terms(each, should_stop)
-                done += _embed_passages(each, progress, should_stop)
+                done += _embed(each, progress, should_stop)
     make_search_indexes()
     return done
+
+
+def _embed(
+    collection: Collection, progress: Progress | None, should_stop: Callable[[], bool]
+) -> int:
+    """Fill what is missing of the wanted model; a collection that another one answers changes over in the end."""
+    wanted, now = embedding_model(), timezone.now()
+    index = LexicalIndex.objects.filter(pk=collection.pk)
+    index.filter(embedding_model="").update(embedding_model=wanted, embedding_since=now)
+    answering = index.values_list("embedding_model", flat=True).first() or wanted
+    _embed_terms(collection, should_stop, is_coming=answering != wanted)
+    done = _embed_passages(collection, progress, should_stop)
+    if should_stop():
+        return done
+    if answering == wanted:
+        _forget_other_models(collection)
+    elif _is_as_good(collection, answering):
+        make_search_indexes()  # before the change, not after it
+        _change_over(collection)
+    return done
+
+
+def _is_as_good(collection: Collection, answering: str) -> bool:
+    """Whether the wanted model has all vectors, or, where it refused some texts, as many as the answering one."""
+    if embedding_progress(collection).is_complete:
+        return True
+    rows = Embedding.objects.filter(collection=collection)
+    return rows.filter(model=embedding_model()).count() >= rows.filter(model=answering).count()
+
+
+@transaction.atomic
+def _change_over(collection: Collection) -> None:
+    """Let the wanted model answer from now on."""
+    wanted, now = embedding_model(), timezone.now()
+    Term.objects.filter(collection=collection, coming_model=wanted).update(
+        vector=F("coming_vector"), model=wanted, coming_vector=None, coming_model=""
+    )
+    LexicalIndex.objects.filter(collection=collection).update(
+        embedding_model=wanted, embedding_since=now, updated_at=now
+    )
+
+
+def _forget_other_models(collection: Collection) -> None:
+    """Delete the vectors of other models, once no search that began before the change can still want them."""
+    settled = timezone.now() - CHANGE_OVER
+    if LexicalIndex.objects.filter(collection=collection, embedding_since__lt=settled).exists():
+        left = Embedding.objects.filter(collection=collection).exclude(model=embedding_model())
+        if left.delete()[0]:
+            drop_left_indexes()
+        coming = Term.objects.filter(collection=collection).exclude(coming_model="")
+        coming.update(coming_vector=None, coming_model="")
 
 
 def _without_vector(collection: Collection) -> QuerySet[Passage]:
@@ -263,11 +316,20 @@ def _store_vectors(collection: Collection, pairs: Sequence[tuple[object, Vector]
         return int(cursor.rowcount)
 
 
-def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> None:
-    """Give the collection's words their vectors: questions in another language are mapped to them."""
+def _embed_terms(
+    collection: Collection, should_stop: Callable[[], bool], *, is_coming: bool
+) -> None:
+    """Give the collection's words their vectors: questions in another language are mapped to them.
+
+    Those of a model that `is_coming` are put beside the ones that answer.
+    """
     model = embedding_model()
+    prefix = "coming_" if is_coming else ""
     waiting = Term.objects.filter(
-        ~Q(model=model), collection=collection, is_word=True, surface__regex=r"^[a-z]{3,30}$"
+        ~Q((f"{prefix}model", model)),
+        collection=collection,
+        is_word=True,
+        surface__regex=r"^[a-z]{3,30}$",
     ).exclude(surface__in=lexical.QUESTION_WORDS)
     waiting = waiting.order_by("-frequency")
     while not should_stop():
@@ -277,9 +339,10 @@ def _embed_terms(collection: Collection, should_stop: Callable[[], bool]) -> Non
         vectors = embed([surface for _, surface in terms])
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE retrieval_term SET vector = new.vector::halfvec, model = %s"
+                f"UPDATE retrieval_term SET {prefix}vector = new.vector::halfvec, {prefix}model = %s"  # noqa: S608
                 " FROM unnest(%s::bigint[], %s::text[]) AS new(id, vector) WHERE retrieval_term.id = new.id",
                 [model, [key for key, _ in terms], [as_text(vector) for vector in vectors]],
             )
-        # Searches remember what words were mapped to until the collection's index is a newer one.
-        LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
+        if not is_coming:
+            # Searches remember what words were mapped to until the collection's index is a newer one.
+            LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())

@@ -9,25 +9,25 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from mundap.errors import ModelError
 from mundap.library.models import Collection
-from mundap.retrieval import fusion, lexical, terms
+from mundap.retrieval import fusion, lexical, rerank, terms
 from mundap.retrieval.embeddings import (
-    QUESTION_SECONDS,
     Vector,
-    embed,
+    embed_questions,
     embedding_model,
+    endpoint_of,
     has_embeddings,
     is_local_model,
 )
 from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
+from mundap.retrieval.indexing import passage_text
 from mundap.retrieval.korean import STOP_WORDS, variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.support import Evidence, support_of
@@ -53,8 +53,8 @@ logger = logging.getLogger(__name__)
 class ScoredPassage:
     """A passage that was found; `passage` and `document` are ids, `url` opens at its place.
 
-    `score` is the fused one that orders a result; `lexical` (BM25) and `dense` (cosine, None without a vector) are the
-    best of all queries.
+    `score` orders a result: the fused one, or the rerank endpoint's. `lexical` (BM25) and `dense` (cosine, None without
+    a vector) are the best of all queries.
     """
 
     passage: UUID
@@ -98,9 +98,10 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
     support = 0.0
     if texts and index:
         asked = _understand(index, texts)
-        rows = _find(index, asked.probes, limit=max(limit, JUDGED), question=texts[0])
+        depth = max(limit, JUDGED, rerank.CANDIDATES if rerank.has_reranker() else 0)
+        rows = _find(index, asked, limit=depth, question=texts[0])
         support = _support(asked, texts, rows)
-        passages = tuple(_passage(row) for row in rows[:limit])
+        passages = _reranked(texts, [_passage(row) for row in rows])[:limit]
     milliseconds = (time.perf_counter() - started) * 1000
     return SearchResult(passages, texts, support, support >= 1, milliseconds)
 
@@ -113,22 +114,30 @@ class _Asked:
     owners: list[int]  # the number of each probe's query
     rarity: list[float]  # of each query's terms
     known: frozenset[str]
+    model: str  # of the vectors
 
 
 def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     """Return the queries' probes; a Korean query is also read word by word in the documents' language."""
     words = list(dict.fromkeys(word for query in queries for word in words_of(query)))[:MAX_WORDS]
-    known = _mappings.known(index, words)
+    model = index.answering_model
+    known = _mappings.known(index, words, model)
     variants = [variant for word in words if word not in known for variant in variants_of(word)]
-    vectors = _vectors([*queries, *variants])
+    vectors = _vectors([*queries, *variants], model)
+    if not vectors and model != embedding_model():
+        # Nobody reads questions by the model before; the wanted one's vectors answer as far as they are.
+        model = embedding_model()
+        vectors = _vectors([*queries, *variants], model)
     named = dict(zip([*queries, *variants], vectors, strict=False))
-    mapped = known | _mappings.learn(index, [word for word in words if word not in known], named)
+    mapped = known | _mappings.learn(
+        index, [word for word in words if word not in known], named, model
+    )
     counts = [lexical.query_terms(query) for query in queries]
     for query, asked in zip(queries, counts, strict=True):
         terms.join(asked, query, mapped)
     glosses = {query: terms.gloss(query, mapped) for query in queries if words_of(query)}
     if vectors and (translated := [text for text in glosses.values() if text]):
-        named |= dict(zip(translated, _vectors(translated), strict=False))
+        named |= dict(zip(translated, _vectors(translated, model), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
     readings = [
         (number, reading)
@@ -144,6 +153,7 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
         owners=[number for number, _ in readings],
         rarity=[lookup.total(asked) for asked in counts],
         known=lookup.known,
+        model=model,
     )
 
 
@@ -158,7 +168,7 @@ def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]
         ]
         found.append(
             Evidence(
-                cosine=max(cosines, default=None) if is_local_model() else None,
+                cosine=max(cosines, default=None) if is_local_model(asked.model) else None,
                 lexical=max(
                     (scores[place] for scores in lexical_scores for place in mine), default=0.0
                 ),
@@ -177,48 +187,49 @@ class _Mappings:
         self._centres: dict[str, Vector] = {}
 
     def known(
-        self, index: LexicalIndex, words: Sequence[str]
+        self, index: LexicalIndex, words: Sequence[str], model: str
     ) -> dict[str, tuple[terms.Mapped, ...]]:
         """Return those of the words that were mapped before, since the collection was last indexed."""
-        return {word: self._kept[key] for word in words if (key := _key(index, word)) in self._kept}
+        keys = {word: _key(index, word, model) for word in words}
+        return {word: self._kept[key] for word, key in keys.items() if key in self._kept}
 
     def learn(
-        self, index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector]
+        self, index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector], model: str
     ) -> dict[str, tuple[terms.Mapped, ...]]:
         """Map the words and keep the result, unless vectors are missing and it is only half of what it can be."""
         if not words:
             return {}
-        mapped = terms.map_words(index, words, vectors, centre=self._centre() if vectors else [])
+        centre = self._centre(model) if vectors else []
+        mapped = terms.map_words(index, words, vectors, centre=centre, model=model)
         if vectors:
             if len(self._kept) > MAX_KEPT_WORDS:
                 self._kept = {}
-            self._kept |= {_key(index, word): near for word, near in mapped.items()}
+            self._kept |= {_key(index, word, model): near for word, near in mapped.items()}
         return mapped
 
-    def _centre(self) -> Vector:
+    def _centre(self, model: str) -> Vector:
         """Return the mean vector of Korean words that say nothing; nothing where the endpoint fails."""
-        model = embedding_model()
-        if model not in self._centres and (vectors := _vectors(sorted(STOP_WORDS))):
+        if model not in self._centres and (vectors := _vectors(sorted(STOP_WORDS), model)):
             self._centres[model] = [
                 sum(numbers) / len(vectors) for numbers in zip(*vectors, strict=True)
             ]
         return self._centres.get(model, [])
 
 
-def _key(index: LexicalIndex, word: str) -> tuple[object, ...]:
-    return index.pk, index.updated_at, embedding_model(), word
+def _key(index: LexicalIndex, word: str, model: str) -> tuple[object, ...]:
+    return index.pk, index.updated_at, model, word
 
 
 _mappings = _Mappings()
 
 
-def _vectors(texts: Sequence[str]) -> list[Vector]:
+def _vectors(texts: Sequence[str], model: str) -> list[Vector]:
     """Return the texts' vectors, or nothing where the endpoint is missing or fails."""
-    address = settings.EMBEDDING_BASE_URL
+    address = endpoint_of(model).base_url
     if not texts or not has_embeddings() or _resting_until.get(address, 0.0) > time.monotonic():
         return []
     try:
-        return embed(texts, timeout_seconds=QUESTION_SECONDS, max_retries=0)
+        return embed_questions(texts, model=model)
     except ModelError as error:
         logger.warning("Searching by words alone: %s", error.code)
         if error.is_retryable:
@@ -230,14 +241,12 @@ def _vectors(texts: Sequence[str]) -> list[Vector]:
 _resting_until: dict[str, float] = {}
 
 
-def _find(
-    index: LexicalIndex, probes: Sequence[fusion.Probe], *, limit: int, question: str
-) -> list[Sequence[Any]]:
+def _find(index: LexicalIndex, asked: _Asked, *, limit: int, question: str) -> list[Sequence[Any]]:
     is_exact = index.passages <= EXACT_LIMIT
     sql, parameters = fusion.statement(
         index.pk,
-        probes,
-        model=embedding_model(),
+        asked.probes,
+        model=asked.model,
         limit=limit,
         is_exact=is_exact,
         is_about_releases=bool(_ABOUT_RELEASES.search(question)),
@@ -250,6 +259,17 @@ def _find(
         use_indexes(cursor)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
+
+
+def _reranked(queries: Sequence[str], found: list[ScoredPassage]) -> tuple[ScoredPassage, ...]:
+    """Return the passages in the rerank endpoint's order where there is one, else as they are."""
+    # The first query is the question as typed; where there is a second, it is the one that stands by itself.
+    question = queries[1] if len(queries) > 1 else queries[0]
+    scores = rerank.find_scores(question, [passage_text(one.headings, one.text) for one in found])
+    if scores is None:
+        return tuple(found)
+    scored = [replace(one, score=score) for one, score in zip(found, scores, strict=True)]
+    return tuple(sorted(scored, key=lambda one: one.score, reverse=True))
 
 
 def _passage(row: Sequence[Any]) -> ScoredPassage:

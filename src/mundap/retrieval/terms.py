@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from mundap.retrieval import lexical
-from mundap.retrieval.embeddings import Vector, cross_language_cosine, embedding_model
+from mundap.retrieval.embeddings import Vector, cross_language_cosine
 from mundap.retrieval.fusion import as_text
 from mundap.retrieval.korean import is_telling, stem_of, variants_of
 from mundap.retrieval.models import LexicalIndex
@@ -112,15 +112,20 @@ def gloss(question: str, mapped: Mapping[str, Sequence[Mapped]]) -> str:
 
 
 def map_words(
-    index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector], *, centre: Vector
+    index: LexicalIndex,
+    words: Sequence[str],
+    vectors: Mapping[str, Vector],
+    *,
+    centre: Vector,
+    model: str,
 ) -> dict[str, tuple[Mapped, ...]]:
     """Return what each Korean word stands for.
 
-    `vectors` has those of its variants, or is empty; `centre` is the mean vector of words that say nothing.
+    `vectors` has those of its variants by `model`, or is empty; `centre` is the mean vector of words that say nothing.
     """
     variants = {word: variants_of(word) for word in words if is_telling(word)}
     sounds = _by_sound(index, list(variants))
-    meanings = _by_meaning(index, variants, vectors, centre) if vectors else {}
+    meanings = _by_meaning(index, variants, vectors, centre, model) if vectors else {}
     return {word: tuple(_choose(meanings.get(word), sounds.get(word))) for word in words}
 
 
@@ -186,6 +191,7 @@ def _by_meaning(
     variants: Mapping[str, Sequence[str]],
     vectors: Mapping[str, Vector],
     centre: Vector,
+    model: str,
 ) -> dict[str, _Near]:
     """Return the nearest term of each word.
 
@@ -203,16 +209,17 @@ def _by_meaning(
                 asked,
                 [as_text(vectors[variant]) for variant in asked],
                 [as_text(_less(vectors[variant], centre)) for variant in asked],
-                FREQUENCY_GAIN * cross_language_cosine(),
+                FREQUENCY_GAIN * cross_language_cosine(model),
                 index.pk,
-                embedding_model(),
+                model,
                 _rare(index, max(1, index.passages // PASSAGES_A_USE)),
             ],
         )
         nearest = {
             variant: _Near(
-                fit / cross_language_cosine() - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0),
-                cosine / cross_language_cosine(),
+                fit / cross_language_cosine(model)
+                - (ONE_SYLLABLE_LOSS if len(variant) == 1 else 0),
+                cosine / cross_language_cosine(model),
                 text,
                 surface,
             )
