@@ -30,7 +30,7 @@ from tests.faults.history import Record, read_history
 
 FINAL_STATES = {"complete", "stopped", "failed", "interrupted"}
 EXPECTED = {0, 200, 204, 304, 404, 409}  # statuses of well-formed requests
-RECOVERY_SECONDS = 20.0  # that a pool may take to find a database again that was away
+RECOVERY_SECONDS = 5.0  # that a pool may take to find a database again that was away
 POSITION, ID, ROLE, STATE, TOKEN, DIGEST, COMMENT = range(7)
 
 

@@ -20,7 +20,8 @@ from tests.faults.clients import World
 from tests.faults.proxy import Weather
 
 Fault = Callable[[], Awaitable[None]]
-CALM_SECONDS = (0.3, 1.2)  # between two faults
+CALM_SECONDS = (0.2, 1.0)  # after values were changed
+RECOVERY_SECONDS = (1.0, 2.5)  # after an outage: the servers leave Redis alone for two seconds
 SETTLE_SECONDS = (
     18.0  # before the end: nothing is killed, whose turns would have to wait for their leases
 )
@@ -52,7 +53,8 @@ class FaultDeck:
             if name in kills and until - time.monotonic() < SETTLE_SECONDS:
                 continue
             await self._happen(name, fault)
-            await asyncio.sleep(self._chance.uniform(*CALM_SECONDS))
+            is_outage = name not in tampering.CHANGES
+            await self._hold(*(RECOVERY_SECONDS if is_outage else CALM_SECONDS))
 
     async def _happen(self, name: str, fault: Fault) -> None:
         start = time.monotonic()
