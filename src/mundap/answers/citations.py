@@ -18,6 +18,7 @@ from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
 SUPPORTED_SHARE = 0.5
 QUOTE_CHARACTERS = 300
 _SPACED_MARKER = re.compile(r"(?<![ \t])([ \t]*)" + MARKER.pattern)
+_SIGN = re.compile(r"[`~\[\n]")  # without one, text only goes on with what it goes on from
 _UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
 _NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
 
@@ -26,12 +27,28 @@ def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation,
     """Return the text with only markers that point to something, and a citation for each number in it."""
     by_number = {one.number: one for one in evidence}
     clean = _clean(text, by_number).strip()
-    cited: dict[int, list[str]] = {}
-    for statement in statements(clean):
-        for number in _numbers(statement):
-            cited.setdefault(number, []).append(outside_code(statement, _without_markers))
+    cited = _statements_by_number(clean)
     citations = [_cite(by_number[number], said) for number, said in sorted(cited.items())]
     return clean, tuple(citations)
+
+
+def verdicts(text: str, evidence: Sequence[Evidence]) -> list[bool | None]:
+    """Return for each statement of a checked text and each number behind it whether the passage supports it."""
+    by_number = {one.number: one for one in evidence}
+    return [
+        is_supported(statement, by_number[number].text)
+        for number, said in _statements_by_number(text).items()
+        for statement in said
+    ]
+
+
+def _statements_by_number(text: str) -> dict[int, list[str]]:
+    """Return the statements behind each number, without their markers."""
+    cited: dict[int, list[str]] = {}
+    for statement in statements(text):
+        for number in _numbers(statement):
+            cited.setdefault(number, []).append(outside_code(statement, _without_markers))
+    return cited
 
 
 class Unfinished:
@@ -41,17 +58,27 @@ class Unfinished:
         self._by_number = {one.number: one for one in evidence}
         self._lines = ""  # which are whole, and need not be looked at again
         self._rest = ""
+        self._line = ""  # the rest as it can be shown
+        self._is_settled = True  # all of the rest is shown
 
     def add(self, piece: str) -> str:
         """Return the text to be shown; it begins with what was returned before, and `check` returns it in the end."""
         self._rest += piece
+        if self._is_settled and not _SIGN.search(piece):
+            self._line += piece  # as with most tokens
+        else:
+            self._settle()
+        return (self._lines + self._line).strip()
+
+    def _settle(self) -> None:
         masked = masked_code(self._rest)
         held = _UNSETTLED.search(masked)
         end = held.start() if held else len(masked)
         whole = masked.rfind("\n", 0, end) + 1
         self._lines += _clean(self._rest[:whole], self._by_number)
+        self._line = _clean(self._rest[whole:end], self._by_number)
         self._rest = self._rest[whole:]
-        return (self._lines + _clean(self._rest[: end - whole], self._by_number)).strip()
+        self._is_settled = held is None
 
 
 def quote_citation(one: Evidence, part: Part, quote: str) -> Citation:
@@ -86,6 +113,9 @@ def _without_markers(prose: str) -> str:
 
 
 def _clean(text: str, by_number: dict[int, Evidence]) -> str:
+    if "[" not in text:
+        return text
+
     def known(match: re.Match[str]) -> str:
         numbers = [n for n in map(int, match.group(2).split(",")) if n in by_number]
         return match.group(1) + "".join(f"[{n}]" for n in numbers) if numbers else ""
