@@ -7,7 +7,6 @@ every read, through whichever door, must show exactly that. A failure prints the
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from hypothesis.stateful import (
 
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
+from mundap.answers.answering import shorten
 from mundap.library.models import Collection
 from tests.chats.conftest import QUESTION, make_chat
 from tests.chats.server import wait_for
@@ -39,7 +39,7 @@ from tests.conftest import PASSWORD
 from tests.faults.nodes import Node
 from tests.faults.redis_server import RedisServer
 
-EXAMPLES, EXAMPLES_WITH_PAUSES, STEPS = 80, 3, 30
+EXAMPLES, EXAMPLES_WITH_PAUSES, STEPS = 70, 3, 30
 NAMES = ("alice", "bob")
 # Tokens are answered in front of Django, unless a query string leads behind it; sessions are Django's.
 DOORS = {"front": ("token", ""), "django": ("token", "?before="), "session": ("session", "")}
@@ -69,6 +69,7 @@ class Said:
     text: str
     id: str | None = None
     feedback: Mapping[str, str] | None = None
+    versions: int = 1
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Conversations(RuleBasedStateMachine):
         with self.stage.redis.client() as redis:
             redis.flushall()
 
-    # --- what people do: each rule says what it must change. An edited question or a new answer is one more of these.
+    # --- what people do: each rule says what it must change
     @rule(who=names, text=words)
     def ask_first(self, who: str, text: str) -> None:
         text = f"{QUESTION} {text}".strip()
@@ -129,6 +130,41 @@ class Conversations(RuleBasedStateMachine):
             assert reply.status_code == 404
         else:
             _note(chat, text, key, reply.json())
+
+    @precondition(lambda self: self.chats)
+    @rule(place=places, text=words)
+    def edit(self, place: int, text: str) -> None:
+        """Ask the last question in other words."""
+        chat = self.chat(place)
+        question, answer = chat.messages[-2:]
+        if question.id is None:
+            return  # it was never shown, so nobody could edit it
+        text = f"{QUESTION} {text}".strip()
+        path = f"messages/{question.id}/edit/"
+        reply = self.send("POST", chat.owner, path, json={"text": text})
+        if chat.is_deleted:
+            assert reply.status_code == 404
+            return
+        if len(chat.messages) == 2 and chat.title == shorten(question.text):
+            chat.title = shorten(text)  # nobody has named it: it is called by its first question
+        new = reply.json()["message"]
+        chat.messages[-2:] = [
+            Said("user", text, versions=question.versions + 1),
+            Said("assistant", new["text"], new["id"], versions=answer.versions + 1),
+        ]
+
+    @precondition(lambda self: self.chats)
+    @rule(place=places)
+    def regenerate(self, place: int) -> None:
+        """Have the last question answered anew."""
+        chat = self.chat(place)
+        answer = chat.messages[-1]
+        reply = self.send("POST", chat.owner, f"messages/{answer.id}/regenerate/", json={})
+        if chat.is_deleted:
+            assert reply.status_code == 404
+            return
+        new = reply.json()["message"]
+        chat.messages[-1] = Said("assistant", new["text"], new["id"], versions=answer.versions + 1)
 
     @precondition(lambda self: self.chats)
     @rule(place=places, is_same=st.booleans())
@@ -340,8 +376,9 @@ class Conversations(RuleBasedStateMachine):
             range(len(chat.messages))
         )
         for message, said in zip(body["messages"], chat.messages, strict=True):
-            found = Said(message["role"], message["text"], message["id"], message["feedback"])
-            assert found == dataclasses.replace(said, id=said.id or found.id)
+            said.id = said.id or message["id"]
+            shown = (message["role"], message["text"], message["id"], message["feedback"])
+            assert Said(*shown, versions=len(message["versions"])) == said
         assert body["rev"] >= chat.rev
         chat.rev, chat.etag = body["rev"], etag
 
