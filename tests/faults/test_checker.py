@@ -209,7 +209,7 @@ BAD: dict[str, tuple[str, list[Record]]] = {
     "a request that never ends": ("stuck", [op("read", 20, status=0, error="timeout")]),
     "a stream that ended with another text": (
         "stuck",
-        [op("replay", 20, turn="t1", text=ANSWER[:-3], is_ended=True)],
+        [op("replay", 7, turn="t1", text=ANSWER[:-3], is_ended=True)],
     ),
     "a stream that told another text": (
         "stuck",
@@ -245,6 +245,11 @@ def test_a_change_whose_reply_was_lost_may_have_happened_or_not() -> None:
     history = [*good(), renamed, deleted, op("read", 31, status=404)]
     assert check(history).is_clean
     assert check([*history, body("b9", *WHOLE, title="maybe"), read(32, "b9", 9)]).is_clean
+
+
+def test_a_stream_of_a_deleted_chat_may_end_where_it_was() -> None:
+    told = op("replay", 20, turn="t1", text=ANSWER[:-3], is_ended=True)
+    assert check([*good(), told, op("delete", 20.1, status=204), op("restore", 30)]).is_clean
 
 
 def test_the_summary_counts_what_was_found() -> None:
