@@ -32,6 +32,20 @@ def test_json_is_one_document_in_the_promised_shape(
     assert [(group["corpus"], group["n"]) for group in measured["groups"]] == [("handbook", 1)]
     assert measured["groups"][0]["recall@5"] == 1.0
     assert measured["skipped"] == ["nowhere"]
+    assert measured["citations"]["cite_gold"] == 1
+    assert measured["run"] > (measured["previous"] or 0)
+
+
+def test_the_next_run_of_the_same_questions_is_compared(
+    run: Run, handbook: Path, tmp_path: Path
+) -> None:
+    file = _file(tmp_path)
+    file.write_text(file.read_text() + "\n")  # another file than the other tests'
+    first = run("eval", str(file), "--no-citations")
+    assert "This is the first run" in first.stdout
+    assert "cited" not in first.stdout
+    second = run("eval", str(file), "--no-citations")
+    assert "Against the run of" in second.stdout
 
 
 def test_people_get_a_table_and_are_told_what_was_skipped(

@@ -1,23 +1,27 @@
-"""The measurements: when a passage counts as found, and the arithmetic against trec_eval's."""
+"""The measurements: when a passage counts as found, what is counted, and runs against each other."""
 
 from __future__ import annotations
 
 import json
-import random
+import math
 from pathlib import Path
 
 import pytest
-import pytrec_eval
 
+from mundap.answers.citation_precision import answer_and_check
 from mundap.errors import InvalidInput
 from mundap.retrieval.evaluation import (
-    discounted_gain,
+    CheckedAnswer,
     evaluate,
+    measures_of,
     ranks_of,
     read_questions,
-    reciprocal_rank,
 )
+from mundap.retrieval.evaluation_runs import compare, keep_run
+from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.models import EvaluationRun
 from mundap.retrieval.search import search
+from tests.retrieval.conftest import PAGES
 
 LINE = {
     "id": "1",
@@ -41,6 +45,15 @@ def write(tmp_path: Path):
     return write_lines
 
 
+@pytest.fixture
+def transactional_shelf(transactional_db, make_collection):
+    """The small library for answers, which search in threads of their own."""
+    collection = make_collection("framework")
+    index_lexical(collection)
+    embed_missing(collection)
+    return collection
+
+
 def test_groups_refusals_and_what_is_missing(shelf, write):
     file = write(
         LINE,
@@ -49,7 +62,8 @@ def test_groups_refusals_and_what_is_missing(shelf, write):
         LINE | {"corpus": "nowhere"},
     )
     measured = evaluate(read_questions(file), k=5)
-    assert list(measured) == ["k", "groups", "refusal", "latency_ms", "skipped"]
+    promised = ["k", "groups", "refusal", "latency_ms", "skipped"]
+    assert list(measured)[:5] == promised
     perfect = {"recall@1": 1.0, "recall@5": 1.0, "recall@10": 1.0, "mrr@10": 1.0, "ndcg@10": 1.0}
     assert measured["groups"] == [
         {"corpus": "framework", "lang": "en", "n": 1} | perfect,
@@ -83,21 +97,103 @@ def test_a_passage_counts_for_each_heading_it_lies_under(shelf):
     assert ranks_of([("topics/cache.txt", "redis")], found) == (None,)
 
 
-def test_the_arithmetic_is_trec_evals():
-    rng = random.Random(3)  # noqa: S311
-    for _ in range(200):
-        ranks = [rng.choice([None, *range(1, 15)]) for _ in range(rng.randint(1, 3))]
-        ranks = [rank if ranks.index(rank) == place else None for place, rank in enumerate(ranks)]
-        golds = {f"gold{number}": 1 for number in range(len(ranks))}
-        run = {f"other{place}": 100.0 - place for place in range(1, 11)}
-        for number, rank in enumerate(ranks):
-            if rank and rank <= 10:
-                del run[f"other{rank}"]
-                run[f"gold{number}"] = 100.0 - rank
-        judge = pytrec_eval.RelevanceEvaluator({"q": golds}, {"recip_rank", "ndcg_cut_10"})
-        expected = judge.evaluate({"q": run})["q"]
-        assert reciprocal_rank(ranks) == pytest.approx(expected["recip_rank"])
-        assert discounted_gain(ranks) == pytest.approx(expected["ndcg_cut_10"])
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        ((1,), (1, 1, 1, 1, 1)),
+        ((None,), (0, 0, 0, 0, 0)),
+        ((11,), (0, 0, 0, 0, 0)),
+        ((6,), (0, 0, 1, 1 / 6, 1 / math.log2(7))),
+        ((3, 2), (0, 1, 1, 1 / 2, (1 / 2 + 1 / math.log2(3)) / (1 + 1 / math.log2(3)))),
+        ((1, None), (1, 1, 1, 1, 1 / (1 + 1 / math.log2(3)))),
+        ((1, 1), (1, 1, 1, 1, 1)),  # one passage that begins both sections
+    ],
+)
+def test_measures_of_ranks(ranks, expected):
+    names = ("recall@1", "recall@5", "recall@10", "mrr@10", "ndcg@10")
+    measured = measures_of([(4,), ranks])[1]
+    assert measured == pytest.approx(dict(zip(names, expected, strict=True)))
+
+
+def test_answers_are_checked_where_it_is_asked_for(shelf, write):
+    answers = {
+        "right": CheckedAnswer(frozenset({("topics/cache.txt", "Redis")}), (True, None)),
+        "wrong": CheckedAnswer(frozenset({("topics/mail.txt", "Mail")}), (True, False)),
+    }
+    file = write(
+        LINE | {"id": "right"},
+        LINE | {"id": "wrong"},
+        LINE | {"id": "refused"},
+        LINE | {"id": "unanswerable", "gold": []},
+    )
+    asked: list[str] = []
+
+    def answer(question, collection):
+        asked.append(question.id)
+        return answers.get(question.id)
+
+    measured = evaluate(read_questions(file), k=5, answer=answer)
+    assert asked == ["right", "wrong", "refused"]
+    assert measured["citations"] == {
+        "answers": 2,
+        "cite_gold": 1,
+        "statements": 4,
+        "supported": 2,
+        "unsupported": 1,
+        "unjudged": 1,
+        "precision": 0.6667,
+        "failed": 0,
+    }
+
+
+def test_quotations_support_themselves(transactional_shelf, write):
+    measured = evaluate(read_questions(write(LINE)), k=5, answer=answer_and_check)
+    cited = measured["citations"]
+    assert (cited["answers"], cited["cite_gold"], cited["unsupported"]) == (1, 1, 0)
+    assert cited["precision"] == 1.0
+
+
+def test_a_model_that_cites_wrongly_is_found_out(transactional_shelf, write, model):
+    model.say(
+        "Redis is set in CACHES [1]. It needs a licence from the moon and a purple unicorn [1]."
+    )
+    cited = evaluate(read_questions(write(LINE)), k=5, answer=answer_and_check)["citations"]
+    assert (cited["statements"], cited["supported"], cited["unsupported"]) == (2, 1, 1)
+
+
+def test_a_model_that_fails_costs_its_question_only(transactional_shelf, write, model):
+    model.fail(500)
+    cited = evaluate(read_questions(write(LINE)), k=5, answer=answer_and_check)["citations"]
+    assert (cited["answers"], cited["failed"], cited["precision"]) == (0, 1, None)
+
+
+def test_runs_are_kept_and_compared(shelf, write):
+    file = write(LINE, LINE | {"id": "2", "gold": [{"path": "none.txt", "heading": "None"}]})
+    first = keep(file)
+    assert compare(first) is None
+    assert (first.file, first.commit) == ("questions.jsonl", "abc")
+    assert first.settings["collections"]["framework"] == {
+        "version": "",
+        "passages": len(PAGES),
+        "vectors": len(PAGES),
+    }
+    shelf.documents.filter(path="topics/cache.txt").delete()
+    index_lexical(shelf)
+    second = keep(file)
+    difference = compare(second)
+    assert difference.earlier == first
+    assert difference.changes[0].measures["recall@5"] == -0.5
+    assert (difference.gained, difference.lost) == ((), ("1",))
+
+
+def test_other_questions_are_not_compared(shelf, write):
+    keep(write(LINE))
+    assert compare(keep(write(LINE | {"id": "2"}))) is None
+
+
+def keep(file: Path) -> EvaluationRun:
+    measured = evaluate(read_questions(file), k=5)
+    return keep_run(measured, file=file, seconds=1.0, version="1", commit="abc")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("", include("mundap.chats.page_urls")),
+    path("", include("mundap.retrieval.page_urls")),
     path("", include("mundap.web.urls")),
 ]
 handler400 = "mundap.web.errors.bad_request"
