@@ -35,6 +35,7 @@ ANSWER = "Pour water of 80 degrees [1]. Wait two minutes. That is all."
 START = "Pour water of 80 degrees [1]."
 TOKENS_OF_START = 6
 SOURCE = ["https://docs.example.org/tea.md#green-tea", "Tea"]
+READY = ("Answer again", "Edit question", "Send")
 SDKS = {"6": [], "7": ["--alias:ai=ai-7", "--alias:@ai-sdk/react=@ai-sdk/react-7"]}
 
 
@@ -92,7 +93,7 @@ class Tab:
         wait_for(lambda: label in self.tell("look")["buttons"])
         self.tell("press", label=label)
 
-    def shows(self, *texts: str, buttons: tuple[str, ...] = ("Send",), alert: str = "") -> Any:
+    def shows(self, *texts: str, buttons: tuple[str, ...] = READY, alert: str = "") -> Any:
         """Wait until these are the messages' texts, with these buttons, and return all that is shown."""
         seen: dict[str, Any] = {}
 
@@ -130,6 +131,7 @@ class Desk:
 
     def script(self, answer: str = ANSWER, *, hold: bool = True, **how: int) -> None:
         """Let the model first write what to search for, and then the answer, holding it in the middle."""
+        _settle(self.api, self.model)
         self.model.say("brewing green tea")
         self.model.say(answer, hold_after=TOKENS_OF_START if hold else None, **how)
 
@@ -196,18 +198,26 @@ def _node(_bundle: Path, server: str) -> Iterator[Node]:
 @pytest.fixture
 def api(_program: Api, e2e_model: ScriptedModel) -> Iterator[Api]:
     """The program; nothing it asked runs on when the test ends."""
-    e2e_model.reset()
     yield _program
-    _end_all(_program, e2e_model)
-    e2e_model.reset()
+    _settle(_program, e2e_model)
 
 
-def _end_all(api: Api, model: ScriptedModel) -> None:
-    def has_ended() -> bool:
+def _settle(api: Api, model: ScriptedModel) -> None:
+    """Wait until nothing runs that could take a reply of the next script: no answer, and no first answer's title."""
+
+    def is_quiet(chat: dict[str, Any]) -> bool:
+        if chat["active_turn"]:
+            return False
+        question, answer, *_more = api.get(f"chats/{chat['id']}/").json()["messages"]
+        has_title = chat["title"] != question["text"]
+        return has_title or answer["state"] == "failed" or len(answer["versions"]) > 1
+
+    def is_all_quiet() -> bool:
         model.release()
-        return not any(chat["active_turn"] for chat in _chats(api))
+        return all(is_quiet(chat) for chat in _chats(api)[:4])
 
-    wait_for(has_ended)
+    wait_for(is_all_quiet)
+    model.reset()
 
 
 def _chats(api: Api) -> list[dict[str, Any]]:
@@ -323,10 +333,37 @@ def test_stop_keeps_the_text_and_one_can_ask_on(desk: Desk) -> None:
     tab.is_writing(QUESTION, START)
     tab.press("Stop")
     tab.shows(QUESTION, START)
-    desk.model.reset()
     desk.script("Four minutes [1].", hold=False)
     tab.ask("And black tea?")
     tab.shows(QUESTION, START, "And black tea?", "Four minutes [1].")
+
+
+def test_an_answer_is_given_anew_and_the_earlier_one_kept(desk: Desk) -> None:
+    desk.script("Use cold water [1].", hold=False)
+    tab = desk.tab()
+    tab.ask(QUESTION)
+    tab.shows(QUESTION, "Use cold water [1].")
+    desk.script()
+    tab.press("Answer again")
+    tab.is_writing(QUESTION, START)
+    desk.model.release()
+    tab.shows(QUESTION, ANSWER)
+    assert desk.stored() == [(QUESTION, "complete"), (ANSWER, "complete")]
+    *_question, answer = desk.api.get(f"chats/{desk.chat()}/").json()["messages"]
+    assert len(answer["versions"]) == 2
+
+
+def test_the_last_question_is_put_differently(desk: Desk) -> None:
+    desk.script("Use cold water [1].", hold=False)
+    tab = desk.tab()
+    tab.ask("How do I brew tea?")
+    tab.shows("How do I brew tea?", "Use cold water [1].")
+    desk.script(hold=False)
+    tab.press("Edit question")
+    wait_for(lambda: tab.tell("look")["typed"] == "How do I brew tea?")
+    tab.ask(QUESTION)
+    tab.shows(QUESTION, ANSWER)
+    assert desk.stored() == [(QUESTION, "complete"), (ANSWER, "complete")]
 
 
 def test_an_error_in_the_middle_keeps_the_text_and_can_be_asked_again(desk: Desk) -> None:
@@ -335,7 +372,6 @@ def test_an_error_in_the_middle_keeps_the_text_and_can_be_asked_again(desk: Desk
     tab.ask(QUESTION)
     tab.fails(QUESTION, START, alert="language model")
     assert desk.stored() == [(QUESTION, "complete"), (START, "failed")]
-    desk.model.reset()
     desk.script(hold=False)
     tab.press("Try again")
     tab.shows(QUESTION, ANSWER)
@@ -404,7 +440,6 @@ def test_a_question_beside_a_running_answer_is_given_back(desk: Desk) -> None:
     tab = desk.tab()
     tab.ask(QUESTION)
     tab.shows(QUESTION, ANSWER)
-    desk.model.reset()
     desk.script()
     other = desk.tab(id=desk.chat())
     other.shows(QUESTION, ANSWER)
@@ -429,8 +464,6 @@ def test_too_many_answers_at_once_are_refused_and_asked_again_later(desk: Desk) 
             stack.enter_context(desk.api.asking(QUESTION, collection="tea")).until("start")
         tab.ask(QUESTION)
         tab.fails(QUESTION, alert="Too many answers")
-    _end_all(desk.api, desk.model)
-    desk.model.reset()
     desk.script(hold=False)
     tab.press("Try again")
     tab.shows(QUESTION, ANSWER)
@@ -465,6 +498,7 @@ def test_curl_shows_the_answer_as_it_is_written(api: Api, e2e_model: ScriptedMod
     ask, follow, stop = re.findall(
         r"^    (curl .*\n(?: {6,}.*\n)*)", _section("With curl"), re.MULTILINE
     )
+    _settle(api, e2e_model)
     e2e_model.say("brewing green tea")
     e2e_model.say(ANSWER, hold_after=TOKENS_OF_START)
     variables = {"TOKEN": api.token, "COLLECTION": "tea"}

@@ -8,6 +8,7 @@ export function Chat({ id, collection, api, headers }) {
     transport,
   });
   const [text, setText] = useState("");
+  const [edited, setEdited] = useState(); // the id of the question that is put differently
 
   const show = async () => {
     setMessages(await transport.load());
@@ -19,8 +20,16 @@ export function Chat({ id, collection, api, headers }) {
 
   const ask = (event) => {
     event.preventDefault();
-    sendMessage({ text });
+    sendMessage({ text, messageId: edited });
     setText("");
+    setEdited(undefined);
+  };
+  const edit = async () => {
+    const stored = await transport.load(); // where questions have the ids by which they are edited
+    const question = stored.findLast((message) => message.role === "user");
+    setMessages(stored);
+    setText(textOf(question));
+    setEdited(question.id);
   };
   const tryAgain = () => {
     if (problemOf(error).code === "turn_in_progress") {
@@ -52,6 +61,12 @@ export function Chat({ id, collection, api, headers }) {
         <p role="alert">
           <span>{problemOf(error).message}</span>
           <button onClick={tryAgain}>Try again</button>
+        </p>
+      )}
+      {status === "ready" && messages.length > 0 && (
+        <p>
+          <button onClick={() => regenerate()}>Answer again</button>
+          <button onClick={edit}>Edit question</button>
         </p>
       )}
       <form onSubmit={ask}>
