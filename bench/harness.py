@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 from mundap.embedded import supervisor
 
@@ -76,6 +78,52 @@ def settings_environment(parts: Parts, **more: str) -> dict[str, str]:
         "MUNDAP_THROTTLE_TURNS": "100000000/min",
         "DJANGO_SETTINGS_MODULE": "mundap.config.settings",
     } | more
+
+
+def model_environment(url: str) -> dict[str, str]:
+    """Return the variables for the model server at this address, which is not asked to word the search."""
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "none",
+        "MUNDAP_CHAT_MODEL": "bench",
+        "MUNDAP_EMBEDDING_BASE_URL": f"{url}/v1",
+        "MUNDAP_EMBEDDING_API_KEY": "none",
+        "MUNDAP_EMBEDDING_MODEL": "bench",
+        "MUNDAP_QUERY_VARIANTS": "0",
+    }
+
+
+# --- without Redis
+
+
+@contextmanager
+def paused_redis(parts: Parts) -> Iterator[None]:
+    """Have it accept connections and answer nothing."""
+    server = _process(parts, "valkey")
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@contextmanager
+def killed_redis(parts: Parts) -> Iterator[None]:
+    """Kill it, and keep whoever would start it again from doing so until the end."""
+    watcher, server = _process(parts, "watcher"), _process(parts, "valkey")
+    watcher.suspend()
+    server.send_signal(signal.SIGKILL)
+    try:
+        yield
+    finally:
+        watcher.resume()
+        # Another user of the home has all its parts started, whatever the watcher makes of it.
+        with supervisor.running(parts.home, postgres=True, valkey=True, embeddings=False):
+            pass
+
+
+def _process(parts: Parts, name: str) -> psutil.Process:
+    return psutil.Process(int((parts.home / "run" / f"{name}.lock").read_text()))
 
 
 # --- servers
@@ -210,6 +258,16 @@ def summary(loads: Sequence[Load]) -> dict[str, Any]:
         "errors": sum(each.errors for each in loads),
         "bytes_per_request": round(statistics.median(each.bytes_per_request for each in loads)),
     }
+
+
+def stored_answers(parts: Parts, answers: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the state and the text of each of these messages as PostgreSQL has it."""
+    with psycopg.connect(parts.database_url) as connection:
+        rows = connection.execute(
+            "SELECT id::text, state, text FROM chats_message WHERE id = ANY(%s::uuid[])",
+            [[each for each in answers if each]],
+        ).fetchall()
+    return {answer: (state, text) for answer, state, text in rows}
 
 
 # --- report

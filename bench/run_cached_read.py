@@ -12,18 +12,16 @@ import http.client
 import json
 import os
 import re
-import signal
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 import redis
 
@@ -33,8 +31,10 @@ from harness import (
     Parts,
     Serving,
     cores,
+    killed_redis,
     load,
     middle,
+    paused_redis,
     report,
     rounded,
     run_script,
@@ -43,7 +43,6 @@ from harness import (
     settings_environment,
     summary,
 )
-from mundap.embedded import supervisor
 
 MESSAGES, CHARACTERS = 40, 600
 LONG_MESSAGES, LONG_CHARACTERS = 40, 5_000  # 200 KB of text
@@ -243,8 +242,8 @@ def _without_redis(
     """Return what reads do while Redis is paused and while it is killed; its replies must stay right."""
     states: dict[str, Callable[[Parts], Any]] = {
         "running": lambda _parts: nullcontext(),
-        "paused": _paused_redis,
-        "killed": _killed_redis,
+        "paused": paused_redis,
+        "killed": killed_redis,
     }
     loads: dict[tuple[int, str], list[Load]] = defaultdict(list)
     recovered = []
@@ -298,35 +297,6 @@ def _counted(server: Serving) -> dict[str, int]:
 
 def _growth(loads: list[Load], normal: list[Load]) -> dict[str, float]:
     return middle(one.p99_ms - other.p99_ms for one, other in zip(loads, normal, strict=True))
-
-
-@contextmanager
-def _paused_redis(parts: Parts) -> Iterator[None]:
-    server = _process(parts, "valkey")
-    server.suspend()
-    try:
-        yield
-    finally:
-        server.resume()
-
-
-@contextmanager
-def _killed_redis(parts: Parts) -> Iterator[None]:
-    """Kill it, and keep whoever would start it again from doing so until the end."""
-    watcher, server = _process(parts, "watcher"), _process(parts, "valkey")
-    watcher.suspend()
-    server.send_signal(signal.SIGKILL)
-    try:
-        yield
-    finally:
-        watcher.resume()
-        # Another user of the home has all its parts started, whatever the watcher makes of it.
-        with supervisor.running(parts.home, postgres=True, valkey=True, embeddings=False):
-            pass
-
-
-def _process(parts: Parts, name: str) -> psutil.Process:
-    return psutil.Process(int((parts.home / "run" / f"{name}.lock").read_text()))
 
 
 # --- being right

@@ -33,6 +33,7 @@ from harness import (
     Parts,
     Serving,
     cores,
+    model_environment,
     report,
     rounded,
     run_script,
@@ -40,6 +41,7 @@ from harness import (
     serving,
     settings_environment,
     spread,
+    stored_answers,
 )
 from stream_client import Followed, Lateness, Reading
 
@@ -96,7 +98,7 @@ def main() -> None:
         parts = stack.enter_context(running_parts())
         model = stack.enter_context(serving("paced_model:app", core=load_core, environment=pace))
         os.environ |= settings_environment(
-            parts, **_models(f"{model.url}/v1"), **_limits(arguments.streams, seconds)
+            parts, **model_environment(model.url), **_limits(arguments.streams, seconds)
         )
         users, questions = run_script("random_shelf.py", str(PASSAGES), str(USERS))
         server = stack.enter_context(serving("mundap.config.asgi:application", core=server_core))
@@ -106,7 +108,7 @@ def main() -> None:
         run = stream_client.run(_load(bench, arguments))
         gc.enable()
         seen = [stream_client.followed(reading) for reading in run.readings]
-        stored = _stored(parts, seen)
+        stored = stored_answers(parts, (each.answer for each in seen))
     results = {
         "passages": PASSAGES,
         "streams": arguments.streams,
@@ -134,18 +136,6 @@ def _allow_files(number: int) -> None:
         if hard != resource.RLIM_INFINITY and hard < number:
             sys.exit(f"{number} open files are needed, {hard} are allowed: ulimit -n {number}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
-
-
-def _models(url: str) -> dict[str, str]:
-    return {
-        "OPENAI_BASE_URL": url,
-        "OPENAI_API_KEY": "none",
-        "MUNDAP_CHAT_MODEL": "paced",
-        "MUNDAP_EMBEDDING_BASE_URL": url,
-        "MUNDAP_EMBEDDING_API_KEY": "none",
-        "MUNDAP_EMBEDDING_MODEL": "paced",
-        "MUNDAP_QUERY_VARIANTS": "0",
-    }
 
 
 def _limits(streams: int, seconds: float) -> dict[str, str]:
@@ -242,16 +232,6 @@ def _counts(bench: Bench) -> Counts:
         drafts=row[0],
         wal_bytes=int(row[1]),
     )
-
-
-def _stored(parts: Parts, seen: list[Followed]) -> dict[str, tuple[str, str]]:
-    """Return the state and the text of each answer as PostgreSQL has it."""
-    with psycopg.connect(parts.database_url) as connection:
-        rows = connection.execute(
-            "SELECT id::text, state, text FROM chats_message WHERE id = ANY(%s::uuid[])",
-            [[each.answer for each in seen if each.answer]],
-        ).fetchall()
-    return {answer: (state, text) for answer, state, text in rows}
 
 
 # --- report
