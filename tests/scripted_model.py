@@ -7,6 +7,9 @@ with ScriptedModel() as model:
     model.fail(429, "slow down")                   # an error as OpenAI writes it
     model.rubbish()                                # 200 with something that is not an answer
     model.requests[-1]["messages"]                 # what was asked
+    model.refuse_embeddings(503)                   # from now on
+    model.rank(lambda query, texts: [len(text) for text in texts])    # what /rerank scores
+    model.answer_rerank(b"[]")                     # … or its raw reply, a status, drop by drop, or never
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import re
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -45,20 +48,31 @@ class Reply:
     then_raw: str | None = None
 
 
-def embed(text: str) -> list[float]:
+def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """Return a unit vector, the same for the same text and close for texts that share words."""
-    vector = [0.0] * DIMENSIONS
+    vector = [0.0] * dimensions
     for word in re.findall(r"\w+", text.lower()) or [text]:
         number = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
-        vector[(number >> 1) % DIMENSIONS] += 1 if number & 1 else -1
+        vector[(number >> 1) % dimensions] += 1 if number & 1 else -1
     length = math.sqrt(sum(x * x for x in vector)) or 1.0
     return [x / length for x in vector]
+
+
+@dataclass
+class RawRanking:
+    """A reply of /rerank that is no ranking, or comes too late."""
+
+    body: bytes
+    status: int
+    is_held: bool
+    is_dripping: bool
 
 
 class ScriptedModel:
     """The server, in a thread of its own; `url` is its base address."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dimensions: int = DIMENSIONS) -> None:
+        self.dimensions = dimensions
         self.requests: list[dict[str, Any]] = []
         self.embedded: list[str] = []
         self._replies: deque[Reply] = deque()
@@ -67,6 +81,7 @@ class ScriptedModel:
             Route("/v1/models", self._models),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+            Route("/v1/rerank", self._rerank, methods=["POST"]),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes),
@@ -100,7 +115,11 @@ class ScriptedModel:
         self._gate = threading.Event()
         self.requests.clear()
         self.embedded.clear()
+        self.reranked: list[dict[str, Any]] = []
         self._replies.clear()
+        self._embeddings_status = 200
+        self._rank: Callable[[str, list[str]], list[float]] = lambda _, texts: [0.0] * len(texts)
+        self._raw_ranking: RawRanking | None = None
 
     def say(
         self,
@@ -123,6 +142,25 @@ class ScriptedModel:
     def rubbish(self) -> None:
         """Add something that is not an answer at all."""
         self._replies.append(Reply(is_rubbish=True))
+
+    def refuse_embeddings(self, status: int) -> None:
+        """Answer embeddings with an error from now on; 200 ends it."""
+        self._embeddings_status = status
+
+    def rank(self, scores: Callable[[str, list[str]], list[float]]) -> None:
+        """Answer /rerank with these scores of a query and its documents, from now on, best first."""
+        self._rank, self._raw_ranking = scores, None
+
+    def answer_rerank(
+        self,
+        body: bytes = b"",
+        *,
+        status: int = 200,
+        is_held: bool = False,
+        is_dripping: bool = False,
+    ) -> None:
+        """Answer /rerank with these bytes from now on: held until `release`, or a byte now and then until then."""
+        self._raw_ranking = RawRanking(body, status, is_held, is_dripping)
 
     def release(self) -> None:
         """Let every held answer go on."""
@@ -204,13 +242,37 @@ class ScriptedModel:
 
     async def _embeddings(self, request: Request) -> Response:
         body = await request.json()
+        if self._embeddings_status != 200:
+            error = {"error": {"message": "scripted", "type": "scripted", "code": None}}
+            return JSONResponse(error, status_code=self._embeddings_status)
         inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
         self.embedded.extend(inputs)
         data = [
-            {"object": "embedding", "index": i, "embedding": embed(text)}
+            {"object": "embedding", "index": i, "embedding": embed(text, self.dimensions)}
             for i, text in enumerate(inputs)
         ]
         usage = {"prompt_tokens": len(inputs), "total_tokens": len(inputs)}
         return JSONResponse(
             {"object": "list", "model": body["model"], "data": data, "usage": usage}
         )
+
+    async def _rerank(self, request: Request) -> Response:
+        body = await request.json()
+        self.reranked.append(body | {"authorization": request.headers.get("authorization")})
+        if raw := self._raw_ranking:
+            if raw.is_held:
+                await asyncio.to_thread(self._gate.wait)
+            if raw.is_dripping:
+                return StreamingResponse(self._drip(raw.body))
+            return Response(raw.body, raw.status)
+        scores = self._rank(body["query"], body["documents"])
+        best_first = sorted(range(len(scores)), key=lambda place: scores[place], reverse=True)
+        results = [{"index": i, "relevance_score": scores[i]} for i in best_first]
+        return JSONResponse({"model": body["model"], "results": results[: body["top_n"]]})
+
+    async def _drip(self, body: bytes) -> AsyncIterator[bytes]:
+        gate = self._gate
+        while not gate.is_set():
+            yield b" "
+            await asyncio.sleep(0.05)
+        yield body

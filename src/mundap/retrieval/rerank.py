@@ -68,7 +68,9 @@ def _post(url: str, body: dict[str, Any]) -> bytes:
     key = settings.RERANK_API_KEY
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     received = b""
-    with _client().stream("POST", url, json=body, headers=headers) as response:
+    # Each step has the whole time at most; a reply that goes on beyond it is ended here.
+    timeout = httpx2.Timeout(SECONDS, connect=SECONDS / 3)
+    with _client().stream("POST", url, json=body, headers=headers, timeout=timeout) as response:
         response.raise_for_status()
         for chunk in response.iter_bytes():
             received += chunk
@@ -91,8 +93,7 @@ def _scores(results: Sequence[dict[str, Any]], count: int) -> list[float]:
 
 @lru_cache(maxsize=1)
 def _client() -> httpx2.Client:
-    # Each step has the whole time at most; `_post` ends a reply that goes on beyond it.
-    return httpx2.Client(timeout=httpx2.Timeout(SECONDS, connect=SECONDS / 3))
+    return httpx2.Client()
 
 
 @contextmanager
