@@ -27,7 +27,7 @@ from mundap.config import metrics
 from mundap.config.breaker import Breaker
 
 HEALTH_CHECK_SECONDS = 15
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.0  # of a read that blocks until there is something
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def open_clients() -> None:
     """Make the running loop's clients; they connect when they are used."""
     _clients[asyncio.get_running_loop()] = _Clients(
         quick=RedisClient("quick", connections=32, operation_seconds=0.15),
-        patient=RedisClient("patient", connections=200, operation_seconds=5.0),
+        patient=RedisClient("patient", connections=200, operation_seconds=PATIENCE_SECONDS + 0.5),
     )
 
 
