@@ -43,13 +43,16 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await answer_whole(scope["path"], asked, send)
         return
     await start(send, b"text/event-stream")
-    begun = time.monotonic()
+    begun, left = time.monotonic(), asyncio.create_task(receive())
     for number, space in enumerate(_spaces()):
         await asyncio.sleep(max(begun + number / TOKENS_PER_SECOND - time.monotonic(), 0))
+        if left.done():
+            return
         token = b"%s%08x" % (space, int(time.monotonic() * 1e6) & _BITS)
         body = _BEFORE + token + _BEHIND
         await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": END})
+    left.cancel()
 
 
 def _spaces() -> Iterator[bytes]:
