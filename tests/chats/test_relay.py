@@ -16,12 +16,13 @@ from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
-from mundap.chats import relay, turns
+from mundap.chats import reaper, relay, turns
 from mundap.chats.followed import Followed
 from mundap.chats.models import Chat, Message, State, Turn, TurnDraft
-from mundap.chats.relay import Outbox, key_of
+from mundap.chats.relay import Outbox
 from mundap.chats.runner import Runner
 from mundap.chats.selectors import TurnView
+from mundap.chats.turn_stream import key_of
 from mundap.chats.turns import Ending
 from mundap.config import redis_client
 from mundap.config.threads import in_database_thread
@@ -63,8 +64,14 @@ class Node:
         self.runner = Runner()
 
     async def write(self, text: str) -> None:
+        """Write, and send until it is there: on a busy machine Redis may take too long for the first attempt."""
         self.written.write(text)
-        await self.outbox.send({self.turn.pk: self.written})
+        async with asyncio.timeout(20):
+            while True:
+                await self.outbox.send({self.turn.pk: self.written})
+                if self.outbox._sent[self.turn.pk].characters == len(self.written.text):
+                    return
+                await asyncio.sleep(0.1)
 
     async def finish(self, text: str) -> None:
         ending = Ending(State.COMPLETE, text)
@@ -186,8 +193,10 @@ async def test_whatever_happens_in_redis_no_wrong_text_is_shown(
         await node.write("Use ")
         await until(before, has("Use "))
         await fault(node)
-        await node.write("the Redis ")
-        await node.write("backend.")
+        node.written.write("the Redis ")
+        await node.outbox.send({turn.pk: node.written})
+        node.written.write("backend.")
+        await node.outbox.send({turn.pk: node.written})
         await node.save_draft()
         async with aclosing(node.read(turn.owner)) as after:
             await until(after, has("Use the Redis backend."))
@@ -222,7 +231,8 @@ async def test_what_did_not_get_there_is_sent_again_whole(turn: Turn, monkeypatc
     monkeypatch.setattr(relay, "PAUSE_SECONDS", 0.0)
     async with opened(turn) as node:
         await node.redis.rpush(key_of(turn.pk), "in the way")
-        await node.write("Use ")
+        node.written.write("Use ")
+        await node.outbox.send({turn.pk: node.written})
         await emptied(node)
         await node.write("Redis.")
         async with aclosing(node.read(turn.owner)) as views:
@@ -242,3 +252,26 @@ async def test_many_turns_cost_one_round_trip(turn: Turn) -> None:
         for key in texts:
             assert await node.redis.xlen(key_of(key)) == 1
             await node.redis.delete(key_of(key))
+
+
+@pytest.mark.parametrize("drafted", ["Use ", "Use the Redis backend, which"])
+async def test_a_dead_process_leaves_the_longer_of_draft_and_stream(
+    turn: Turn, drafted: str
+) -> None:
+    """The text that readers elsewhere have seen is not taken back."""
+    streamed = "Use the Redis "
+    async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
+        await node.write(streamed)
+        await until(views, has(streamed))
+        draft = {"text": drafted}
+        await in_database_thread(
+            TurnDraft.objects.update_or_create, turn_id=turn.pk, defaults=draft
+        )
+        past = timezone.now() - timedelta(seconds=1)
+        await in_database_thread(Turn.objects.filter(pk=turn.pk).update, lease_until=past)
+        await reaper.reap()
+        final = await until(node.read(turn.owner), is_final)
+        assert (final.status, final.text) == (
+            State.INTERRUPTED,
+            max(drafted, streamed, key=len),
+        )

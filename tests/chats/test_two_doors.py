@@ -66,9 +66,7 @@ def test_a_chat(alice_api: Api, chat: Chat, language: str) -> None:
     assert reads_in_django() == before + 1  # so the first came in at the front
 
 
-@pytest.mark.parametrize(
-    "known", ["{}", "W/{}", '"x", {}', '"x"', "x", "*", "", '"', "{},{}" * 50]
-)
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"x", {}', '"x"', "x", "*", "", '"', "{},{}" * 50])
 def test_conditional_reads(alice_api: Api, chat: Chat, known: str) -> None:
     etag = alice_api.get(f"chats/{chat.pk}/").headers["etag"]
     front, django = both(alice_api, f"chats/{chat.pk}/", If_None_Match=known.replace("{}", etag))

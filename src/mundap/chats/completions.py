@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
-from mundap.chats.turns import LEASE_SECONDS, RUNNING, lock_posts, require_room
+from mundap.chats.leases import LEASE_SECONDS
+from mundap.chats.turns import RUNNING, lock_posts, require_room
 
 
 def begin(user: User, *, has_room: bool) -> UUID:

@@ -17,7 +17,8 @@ from mundap.answers.evidence import Evidence, as_json
 from mundap.chats.followed import Followed
 from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
-from mundap.chats.turns import Begun, Ending, error_json
+from mundap.chats.shapes import error_json
+from mundap.chats.turns import Begun, Ending
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
 

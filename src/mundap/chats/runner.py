@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -28,13 +28,15 @@ from django.utils.translation import gettext as _
 from mundap.accounts.models import User
 from mundap.answers.answering import answer, write_title
 from mundap.answers.events import HistoryMessage
-from mundap.chats import completions, selectors, services, turns
+from mundap.chats import completions, leases, reaper, selectors, services, turns
 from mundap.chats.followed import Followed
+from mundap.chats.leases import interruption
 from mundap.chats.live import LiveTurn, final_view
 from mundap.chats.models import State
 from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outbox
 from mundap.chats.selectors import TurnView
-from mundap.chats.turns import Ask, Begun, Ending, error_json, interruption
+from mundap.chats.shapes import error_json
+from mundap.chats.turns import Ask, Begun, Ending
 from mundap.chats.versions import Revision
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
@@ -86,8 +88,8 @@ class Runner:
         """Start reaping, once."""
         if not self._is_open:
             self._is_open = True
-            self._spawn(_repeat(turns.reap, every_seconds=REAP_SECONDS))
-            self._spawn(_repeat(services.purge_deleted, every_seconds=PURGE_SECONDS))
+            self._spawn(_repeat(reaper.reap, every_seconds=REAP_SECONDS))
+            self._spawn(_repeat(_purge, every_seconds=PURGE_SECONDS))
 
     def begin_closing(self, *, grace_seconds: float) -> asyncio.Task[None]:
         """Take no new turns, let the running ones end, and store what is left after the grace as interrupted."""
@@ -155,7 +157,7 @@ class Runner:
         if isinstance(followed, LiveTurn) and followed.user.pk == user.pk:
             source = followed.changes()
         else:
-            stored = await in_database_thread(selectors.get_turn_for, user, turn)
+            stored = await reaper.get_turn_for(user, turn)
             if stored.is_final:
                 yield stored
                 return
@@ -330,7 +332,7 @@ class Runner:
         ids = [live.begun.turn for live in held]
         found = {live.begun.turn: found for live in held if (found := live.unsaved_retrieval)}
         heard = await in_database_thread(
-            turns.keep, ids, drafts, retrievals=found, runner=self.name
+            leases.keep, ids, drafts, retrievals=found, runner=self.name
         )
         for live in held:
             turn = live.begun.turn
@@ -373,10 +375,14 @@ async def _write_title(live: LiveTurn) -> None:
         )
 
 
-async def _repeat(step: Callable[[], object], *, every_seconds: float) -> None:
+async def _purge() -> None:
+    await in_database_thread(services.purge_deleted)
+
+
+async def _repeat(step: Callable[[], Awaitable[None]], *, every_seconds: float) -> None:
     while True:
         try:
-            await in_database_thread(step)
+            await step()
         except Exception:  # the edge of a loop that must outlive whatever goes wrong in one round
-            logger.exception("%s failed; it is tried again", step.__name__)
+            logger.exception("A repeated step failed; it is tried again")
         await asyncio.sleep(every_seconds)

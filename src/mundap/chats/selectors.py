@@ -15,7 +15,6 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.chats import turns
 from mundap.chats.models import Chat, State
 from mundap.chats.shapes import MESSAGE_COLUMNS, message_json
 from mundap.errors import NotFound
@@ -25,7 +24,8 @@ from mundap.errors import NotFound
 class TurnView:
     """A turn as its reader sees it; `text` is the draft's as long as it runs.
 
-    `streamed` is what a final turn's readers got as deltas, where that is known.
+    `streamed` is what a final turn's readers got as deltas, where that is known. A running turn whose process is dead
+    `is_expired`.
     """
 
     turn: UUID
@@ -39,6 +39,7 @@ class TurnView:
     usage: Mapping[str, int] | None = None
     error: Mapping[str, Any] | None = None
     streamed: str | None = None
+    is_expired: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -71,32 +72,7 @@ def get_message_for(user: User, message_id: UUID) -> dict[str, Any]:
 
 
 def get_turn_for(user: User, turn_id: UUID) -> TurnView:
-    """Return the turn as stored, finishing it first if its runner is dead. Raises NotFound."""
-    view, is_expired = _turn(user, turn_id)
-    if is_expired and turns.reap_one(turn_id):
-        view, _is_expired = _turn(user, turn_id)
-    return view
-
-
-def find_running_turn(user: User, chat_id: UUID) -> UUID | None:
-    """Return the chat's running turn. Raises NotFound."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT t.id, t.lease_until < clock_timestamp() FROM chats_chat c
-            LEFT JOIN chats_turn t ON t.chat_id = c.id AND t.status = 'running'
-            WHERE c.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL
-            """,
-            [chat_id, user.pk],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        raise no_chat()
-    turn, is_expired = row
-    return None if turn and is_expired and turns.reap_one(turn) else turn
-
-
-def _turn(user: User, turn_id: UUID) -> tuple[TurnView, bool]:
+    """Return the turn as stored. Raises NotFound."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -116,7 +92,7 @@ def _turn(user: User, turn_id: UUID) -> tuple[TurnView, bool]:
         raise NotFound(_("This answer does not exist."))
     turn, chat, answer, status, title, text, *documents, is_expired = row
     citations, retrieval, usage, error = (json.loads(each) if each else None for each in documents)
-    view = TurnView(
+    return TurnView(
         turn,
         chat,
         answer,
@@ -127,8 +103,26 @@ def _turn(user: User, turn_id: UUID) -> tuple[TurnView, bool]:
         retrieval=retrieval or None,
         usage=usage or None,
         error=error,
+        is_expired=is_expired,
     )
-    return view, is_expired
+
+
+def find_running_turn(user: User, chat_id: UUID) -> UUID | None:
+    """Return the chat's running turn, whose process may be dead. Raises NotFound."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT t.id FROM chats_chat c
+            LEFT JOIN chats_turn t ON t.chat_id = c.id AND t.status = 'running'
+            WHERE c.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL
+            """,
+            [chat_id, user.pk],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise no_chat()
+    turn: UUID | None = row[0]
+    return turn
 
 
 def no_chat() -> NotFound:

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from django.urls import reverse
 
+from mundap.errors import MundapError
+
 CHAT_COLUMNS = "c.id, c.title, c.pinned, l.slug, c.created_at, c.updated_at, c.rev, c.etag, t.id"
 CHAT_WIDTH = 9
 CHAT_JOINS = """
@@ -82,3 +84,8 @@ def stream_url(turn: UUID) -> str:
 def dump(document: Any) -> bytes:
     """Return the document as JSON bytes."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def error_json(error: MundapError) -> dict[str, Any]:
+    """Return what is stored of an error, so that a repeated request is answered as the first was."""
+    return {"code": error.code, "message": str(error.message), "status": error.status}

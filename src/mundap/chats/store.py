@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.accounts.tokens import OWNER_BY_DIGEST, is_possible, token_digest
-from mundap.chats import body_cache, turns
+from mundap.chats import body_cache, reaper
 from mundap.chats.sealed_body import Identity
 from mundap.chats.selectors import no_chat
 from mundap.chats.shapes import (
@@ -36,7 +36,6 @@ from mundap.chats.shapes import (
 )
 from mundap.config import metrics
 from mundap.config.async_database import fetch_all
-from mundap.config.threads import in_database_thread
 from mundap.errors import InvalidInput, MundapError
 
 PAGE_MESSAGES = 50
@@ -105,7 +104,7 @@ async def get_head(user: User, chat_id: UUID) -> Head:
     """Return the head of the user's chat, after finishing a turn in it whose runner is dead. Raises NotFound."""
     head = await _find_head(HEAD_FOR_USER, chat_id, user.pk)
     if head and head.expired:
-        await in_database_thread(turns.reap_one, head.expired)
+        await reaper.finish_dead(head.expired)
         head = await _find_head(HEAD_FOR_USER, chat_id, user.pk)
     if head is None:
         raise no_chat()

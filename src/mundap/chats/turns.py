@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from mundap.accounts.models import User
 from mundap.answers.answering import shorten
 from mundap.answers.events import Earlier, HistoryMessage
 from mundap.chats import versions
+from mundap.chats.leases import LEASE_SECONDS, interrupt
 from mundap.chats.models import State
 from mundap.chats.shapes import stream_url
 from mundap.chats.versions import Place, Revision
@@ -31,15 +31,12 @@ from mundap.errors import (
     Conflict,
     KeyReused,
     LimitReached,
-    MundapError,
     NotFound,
-    ServiceUnavailable,
     TurnInProgress,
 )
 from mundap.library.models import Collection
 from mundap.library.selectors import list_collections_for
 
-LEASE_SECONDS = 15
 HISTORY_MESSAGES = 12
 _POSTING_LOCK = 20_002  # the class of our advisory locks: one post of a person at a time
 # How many answers the user %(owner)s has running, in chats and outside.
@@ -95,14 +92,6 @@ class Ending:
     usage: Mapping[str, int] = field(default_factory=dict)
     retrieval: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a heartbeat learnt: the turns still ours, and those among them that were asked to stop."""
-
-    held: frozenset[UUID]
-    to_stop: frozenset[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +231,7 @@ def free_chat(cursor: CursorWrapper, chat: UUID) -> None:
             extra={"turn": str(row[0]), "stream": stream_url(row[0])},
         )
     if row:
-        _interrupt(cursor, row[0])
+        interrupt(row[0])
 
 
 def _find_collection(user: User, collection_id: UUID | None) -> Collection | None:
@@ -375,57 +364,6 @@ def finish(turn: UUID, ending: Ending, *, runner: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def keep(
-    turns: Sequence[UUID],
-    drafts: Mapping[UUID, str],
-    *,
-    runner: str,
-    retrievals: Mapping[UUID, Mapping[str, Any]] = MappingProxyType({}),
-) -> Heard:
-    """Extend the leases of this runner's turns, save what was found for them and the drafts that changed.
-
-    Returns what was heard. One after the other, never at once: all lock several turns.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE chats_turn SET lease_until = clock_timestamp() + make_interval(secs => %s)
-            WHERE id = ANY(%s) AND status = 'running' AND runner = %s
-            RETURNING id, stop_requested_at IS NOT NULL
-            """,
-            [LEASE_SECONDS, list(turns), runner],
-        )
-        rows = cursor.fetchall()
-        if retrievals:  # once a turn; what a killed process leaves can then be gone on with
-            cursor.execute(
-                """
-                UPDATE chats_turn t SET retrieval = new.retrieval
-                FROM unnest(%s::uuid[], %s::jsonb[]) AS new (id, retrieval)
-                WHERE t.id = new.id AND t.status = 'running' AND t.runner = %s
-                """,
-                [list(retrievals), [json.dumps(each) for each in retrievals.values()], runner],
-            )
-        if drafts:
-            # FOR SHARE waits for a finish under way, and then leaves its turn out.
-            cursor.execute(
-                """
-                WITH held AS (
-                    SELECT t.id FROM chats_turn t
-                    WHERE t.id = ANY(%(ids)s) AND t.status = 'running' AND t.runner = %(runner)s FOR SHARE
-                )
-                INSERT INTO chats_turndraft (turn_id, text, updated_at)
-                SELECT new.id, new.text, clock_timestamp()
-                FROM unnest(%(ids)s::uuid[], %(texts)s::text[]) AS new (id, text) JOIN held USING (id)
-                ON CONFLICT (turn_id) DO UPDATE SET text = EXCLUDED.text, updated_at = EXCLUDED.updated_at
-                """,
-                {"ids": list(drafts), "texts": list(drafts.values()), "runner": runner},
-            )
-    return Heard(
-        held=frozenset(turn for turn, _stop in rows),
-        to_stop=frozenset(turn for turn, stop in rows if stop),
-    )
-
-
 def request_stop(user: User, turn: UUID) -> None:
     """Ask whoever runs the turn to stop; nothing happens to one that has ended. Raises NotFound."""
     with connection.cursor() as cursor:
@@ -441,60 +379,3 @@ def request_stop(user: User, turn: UUID) -> None:
         cursor.execute("SELECT 1 FROM chats_turn WHERE id = %s AND owner_id = %s", [turn, user.pk])
         if cursor.fetchone() is None:
             raise NotFound(_("This answer does not exist."))
-
-
-def reap() -> int:
-    """Finish the turns whose runner is dead, each with its draft; return how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT id FROM chats_turn WHERE status = 'running' AND lease_until < clock_timestamp()
-            ORDER BY id LIMIT 100
-            """
-        )
-        expired = [row[0] for row in cursor.fetchall()]
-        return sum(_interrupt(cursor, turn) for turn in expired)
-
-
-def reap_one(turn: UUID) -> bool:
-    """Finish this turn if its lease has run out; tell whether it did."""
-    with connection.cursor() as cursor:
-        return _interrupt(cursor, turn)
-
-
-def _interrupt(cursor: CursorWrapper, turn: UUID) -> bool:
-    error = error_json(interruption())
-    cursor.execute(
-        """
-        WITH chat AS (
-            SELECT c.id FROM chats_chat c JOIN chats_turn t ON t.chat_id = c.id
-            WHERE t.id = %(turn)s FOR NO KEY UPDATE OF c
-        ), turn AS (
-            UPDATE chats_turn t
-            SET status = 'interrupted', error = %(error)s, finished_at = clock_timestamp()
-            FROM chat
-            WHERE t.id = %(turn)s AND t.chat_id = chat.id AND t.status = 'running'
-              AND t.lease_until < clock_timestamp()
-            RETURNING t.id, t.answer_id
-        ), draft AS (
-            DELETE FROM chats_turndraft d USING turn WHERE d.turn_id = turn.id RETURNING d.turn_id, d.text
-        ), message AS (
-            UPDATE chats_message m SET text = coalesce(draft.text, ''), state = 'interrupted'
-            FROM turn LEFT JOIN draft ON draft.turn_id = turn.id
-            WHERE m.id = turn.answer_id
-        )
-        SELECT id FROM turn
-        """,
-        {"turn": turn, "error": json.dumps(error)},
-    )
-    return cursor.fetchone() is not None
-
-
-def interruption() -> MundapError:
-    """Return the error of an answer whose process went away."""
-    return ServiceUnavailable(_("The answer was interrupted. Ask again."))
-
-
-def error_json(error: MundapError) -> dict[str, Any]:
-    """Return what is stored of an error, so that a repeated request is answered as the first was."""
-    return {"code": error.code, "message": str(error.message), "status": error.status}

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mundap.answers.questions import checked_question
-from mundap.chats import selectors, turns
+from mundap.chats import reaper, selectors, turns
 from mundap.chats.async_view import AskingView, AsyncAPIView, wants_stream
 from mundap.chats.chat_list import list_chats
 from mundap.chats.entity_tags import has_current, not_modified, private
@@ -192,7 +192,9 @@ class ChatStreamView(AsyncAPIView):
     async def get(self, request: Request, chat_id: UUID) -> HttpResponseBase:
         """The running turn's stream."""
         turn = await in_database_thread(selectors.find_running_turn, self.user, chat_id)
-        return HttpResponse(status=204) if turn is None else _stream(self, turn)
+        if turn is None or (await reaper.get_turn_for(self.user, turn)).is_final:
+            return HttpResponse(status=204)
+        return _stream(self, turn)
 
 
 class TurnStreamView(AsyncAPIView):
@@ -205,7 +207,7 @@ class TurnStreamView(AsyncAPIView):
     )
     async def get(self, request: Request, turn_id: UUID) -> HttpResponseBase:
         """A turn's stream, from its beginning or after `Last-Event-ID`; one that has ended is told again."""
-        await in_database_thread(selectors.get_turn_for, self.user, turn_id)
+        await reaper.get_turn_for(self.user, turn_id)
         return _stream(self, turn_id)
 
 
