@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from mundap.answers import rewriting
 from mundap.answers.answering import answer, write_title
 from mundap.answers.events import Answered, HistoryMessage, Retrieved, TextDelta
 from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
@@ -118,6 +119,19 @@ def test_the_model_makes_the_queries(kettles: Collection, model: ScriptedModel) 
     assert retrieved.queries[0] == "and the guarantee?"
     assert "How long is the kettle's warranty?" in retrieved.queries
     assert retrieved.passages[0].headings[-1] == "Warranty"
+
+
+def test_a_model_that_is_slow_costs_the_variants_and_nothing_else(
+    kettles: Collection, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "TIMEOUT_SECONDS", 0.2)
+    model.say("never seen", hold_after=0)
+    model.say("With citric acid [1].")
+    retrieved, _, final = ask(DESCALE, kettles)
+    assert retrieved.queries == (DESCALE,)
+    assert retrieved.passages[0].headings[-1] == "Descaling"
+    assert final.text == "With citric acid [1]."
+    assert len(model.requests) == 2  # the question for variants is not asked again
 
 
 def test_a_reference_that_fits_is_given_whole(reference: Collection, model: ScriptedModel) -> None:

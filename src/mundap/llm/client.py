@@ -71,7 +71,7 @@ def _endpoint_errors() -> Iterator[None]:
     """Turn the SDK's and the network's errors into ours; the endpoint's own words stay out of answers."""
     try:
         yield
-    except (openai.APITimeoutError, httpx2.TimeoutException) as exc:
+    except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as exc:
         raise ModelTimeout(_("The language model was silent for too long. Try again.")) from exc
     except (openai.APIConnectionError, httpx2.ConnectError) as exc:
         raise ModelUnavailable(
@@ -145,14 +145,15 @@ def _chunk(line: str) -> dict[str, Any]:
 async def complete(
     messages: Sequence[ChatMessage], *, timeout_seconds: float, max_tokens: int | None = None
 ) -> str:
-    """Return the model's whole reply, stripped. Raises as `stream_chat` does."""
+    """Return the model's whole reply, stripped, or raise ModelTimeout in time. Raises as `stream_chat` does."""
     with _endpoint_errors():
-        reply = await _client().chat.completions.create(
-            model=settings.CHAT_MODEL,
-            messages=_as_parameters(messages),
-            timeout=timeout_seconds,
-            max_tokens=omit if max_tokens is None else max_tokens,
-        )
+        # The SDK's own limit is for each step of each of its attempts; this one is for all of them.
+        async with asyncio.timeout(timeout_seconds):
+            reply = await _client().chat.completions.create(
+                model=settings.CHAT_MODEL,
+                messages=_as_parameters(messages),
+                max_tokens=omit if max_tokens is None else max_tokens,
+            )
         return (reply.choices[0].message.content or "").strip()
 
 
