@@ -137,7 +137,8 @@ class Mirror(Followed):
                     await asyncio.sleep(POLL_SECONDS)
 
     async def _read(self) -> list[Entry] | None:
-        client = find_patient_client()
+        # What there is comes at once, so none waits long for it; only who has it waits for more.
+        client = find_patient_client() if self._is_reading_on else find_client()
         if client is None:
             return None
         block = int(PATIENCE_SECONDS * 1000) if self._is_reading_on else None
