@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import time
@@ -45,7 +46,7 @@ TOKENS_PER_SECOND = 20
 DRAFT_SECONDS = 3.0  # after which there is a draft
 MOST_SECONDS = 10.0  # that a reader waits for something new
 PAUSE_SECONDS = 0.15  # between leaving and coming back
-FOLLOW_SECONDS = 6.0
+FOLLOW_SECONDS = 8.0
 PACKAGES = ("openai", "uvloop", "httptools", "redis")
 REDIS: dict[str, Callable[[Parts], Any]] = {
     "redis running": lambda _parts: nullcontext(),
@@ -92,7 +93,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     server_core, load_core = cores()
     # So long that a reader may wait for the draft each time.
-    seconds = int(40 + 6 * repetitions / TURNS)
+    seconds = int(50 + 6 * repetitions / TURNS)
     pace = {"TOKENS": str(seconds * TOKENS_PER_SECOND), "TOKENS_PER_SECOND": f"{TOKENS_PER_SECOND}"}
     with ExitStack() as stack:
         parts = stack.enter_context(running_parts())
@@ -129,6 +130,7 @@ class Bench:
         """Come back to answers in this state of Redis; they are begun and stopped with Redis running."""
         state = State()
         turns = stream_client.run(self._begin())
+        stream_client.run(self._follow(turns, state, redis))
         with redis(self.parts):
             stream_client.run(self._come_back(turns, state))
         stream_client.run(self._stop(turns))
@@ -152,6 +154,24 @@ class Bench:
         await asyncio.sleep(DRAFT_SECONDS)
         return turns
 
+    async def _follow(self, turns: list[Turn], state: State, redis: Callable[[Parts], Any]) -> None:
+        """Follow the turns while the state begins, and note the delay of each token that was sent from then on."""
+        readings = {
+            name: [
+                await stream_client.ask(server.url, turn.path, stream_client.streaming(turn.token))
+                for turn in turns
+            ]
+            for name, server in self.places.items()
+        }
+        await asyncio.sleep(FOLLOW_SECONDS / 2)
+        with redis(self.parts):
+            begun = time.monotonic()
+            await asyncio.sleep(FOLLOW_SECONDS)
+            for reading in itertools.chain(*readings.values()):
+                await reading.leave()
+        for name, each in readings.items():
+            state.delays_ms[name] += _delays_ms(each, since=begun)
+
     async def _come_back(self, turns: list[Turn], state: State) -> None:
         for name, server in self.places.items():
             for is_fresh in (True, False):
@@ -160,7 +180,6 @@ class Bench:
                 await asyncio.gather(
                     *(self._reader(server, turn, waits, state, is_fresh=is_fresh) for turn in turns)
                 )
-            await asyncio.gather(*(_follow(server, turn, state.delays_ms[name]) for turn in turns))
 
     async def _reader(
         self, server: Serving, turn: Turn, waits: Waits, state: State, *, is_fresh: bool
@@ -214,7 +233,7 @@ class Bench:
                 name: {what: spread(values) for what, values in vars(waits).items() if values}
                 for name, waits in state.waits.items()
             },
-            "delay_ms_of_tokens_while_following": {
+            "delay_ms_of_tokens_for_followers": {
                 name: spread(delays) for name, delays in state.delays_ms.items()
             },
         }
@@ -244,16 +263,13 @@ def _new_token_ms(reading: Reading, seen: Followed) -> float:
     return 0.0
 
 
-async def _follow(server: Serving, turn: Turn, delays: list[float]) -> None:
-    """Follow the turn for a while, and note the delay of each token that was sent meanwhile."""
-    reading = await stream_client.ask(server.url, turn.path, stream_client.streaming(turn.token))
-    await asyncio.sleep(FOLLOW_SECONDS)
-    await reading.leave()
-    delays += [
+def _delays_ms(readings: list[Reading], *, since: float) -> list[float]:
+    return [
         paced_model.seconds_between(stamp, at) * 1000
+        for reading in readings
         for at, delta in stream_client.followed(reading).deltas
         for stamp in paced_model.stamps(delta)
-        if paced_model.seconds_between(stamp, reading.begun) < 0
+        if paced_model.seconds_between(stamp, since) < 0
     ]
 
 
