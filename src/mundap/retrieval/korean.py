@@ -71,6 +71,12 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if is_telling(word)]
 
 
+def short_words_of(text: str) -> list[str]:
+    """Return the words of one syllable that may name a subject (값, 키), which only a dictionary can tell."""
+    words = dict.fromkeys(_HANGUL.findall(text))
+    return [word for word in words if len(word) < _MIN_STEM and word not in _NOT_TELLING]
+
+
 def is_telling(word: str) -> bool:
     """Return whether the word says what a question is about, and does not only ask, point, count or link.
 

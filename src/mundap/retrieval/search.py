@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Collection as Group
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from django.db import connection, transaction
 
 from mundap.errors import ModelError
 from mundap.library.models import Collection
-from mundap.retrieval import fusion, lexical, rerank, terms
+from mundap.retrieval import fusion, glossary, lexical, rerank, terms
 from mundap.retrieval.embeddings import (
     Vector,
     embed_questions,
@@ -28,7 +29,7 @@ from mundap.retrieval.embeddings import (
 )
 from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
 from mundap.retrieval.indexing import passage_text
-from mundap.retrieval.korean import STOP_WORDS, variants_of, words_of
+from mundap.retrieval.korean import STOP_WORDS, short_words_of, stem_of, variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.support import Evidence, support_of
 
@@ -119,23 +120,27 @@ class _Asked:
 
 def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     """Return the queries' probes; a Korean query is also read word by word in the documents' language."""
-    words = list(dict.fromkeys(word for query in queries for word in words_of(query)))[:MAX_WORDS]
     model = index.answering_model
-    known = _mappings.known(index, words, model)
-    variants = [variant for word in words if word not in known for variant in variants_of(word)]
+    said = {query: glossary.joined(query) for query in queries}
+    mapped = _by_glossary(index, said.values())
+    others = dict.fromkeys(
+        word for text in said.values() for word in words_of(text) if word not in mapped
+    )
+    words = list(others)[:MAX_WORDS]
+    mapped |= _mappings.known(index, words, model)
+    new = [word for word in words if word not in mapped]
+    variants = [variant for word in new for variant in variants_of(word)]
     vectors = _vectors([*queries, *variants], model)
     if not vectors and model != embedding_model():
         # Nobody reads questions by the model before; the wanted one's vectors answer as far as they are.
         model = embedding_model()
         vectors = _vectors([*queries, *variants], model)
     named = dict(zip([*queries, *variants], vectors, strict=False))
-    mapped = known | _mappings.learn(
-        index, [word for word in words if word not in known], named, model
-    )
+    mapped |= _mappings.learn(index, new, named, model)
     counts = [lexical.query_terms(query) for query in queries]
     for query, asked in zip(queries, counts, strict=True):
-        terms.join(asked, query, mapped)
-    glosses = {query: terms.gloss(query, mapped) for query in queries if words_of(query)}
+        terms.join(asked, said[query], mapped)
+    glosses = {query: terms.gloss(text, mapped) for query, text in said.items() if words_of(text)}
     if vectors and (translated := [text for text in glosses.values() if text]):
         named |= dict(zip(translated, _vectors(translated, model), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
@@ -179,23 +184,32 @@ def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]
     return support_of(found, question=queries[0], known=asked.known) if rows else 0.0
 
 
+def _by_glossary(index: LexicalIndex, texts: Group[str]) -> dict[str, terms.Reading | None]:
+    """Return what the glossary says of the texts' Korean words; nothing where the documents are in Korean, too."""
+    words = {word for text in texts for word in (*words_of(text), *short_words_of(text))}
+    if not words:
+        return {}
+    own = terms.look_up(index, [stem_of(word) for word in words]).known
+    return {} if 2 * len(own) >= len(words) else dict(terms.by_glossary(list(words)))
+
+
 class _Mappings:
     """What Korean words stand for in each collection, kept in memory: questions use the same words again and again."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[object, ...], tuple[terms.Mapped, ...]] = {}
+        self._kept: dict[tuple[object, ...], terms.Reading | None] = {}
         self._centres: dict[str, Vector] = {}
 
     def known(
         self, index: LexicalIndex, words: Sequence[str], model: str
-    ) -> dict[str, tuple[terms.Mapped, ...]]:
+    ) -> dict[str, terms.Reading | None]:
         """Return those of the words that were mapped before, since the collection was last indexed."""
         keys = {word: _key(index, word, model) for word in words}
         return {word: self._kept[key] for word, key in keys.items() if key in self._kept}
 
     def learn(
         self, index: LexicalIndex, words: Sequence[str], vectors: Mapping[str, Vector], model: str
-    ) -> dict[str, tuple[terms.Mapped, ...]]:
+    ) -> dict[str, terms.Reading | None]:
         """Map the words and keep the result, unless vectors are missing and it is only half of what it can be."""
         if not words:
             return {}

@@ -1,7 +1,8 @@
 """What a question looks for in one collection: its terms weighted by rarity, and Korean words mapped to the documents'.
 
-A Korean word becomes a term of the collection by meaning (the word alone is embedded; its nearest word joins
-the question) and by sound (an English word in Hangul). What this is worth is in docs/decisions/fusion.md.
+A Korean word becomes terms of the collection by the glossary, and where that lacks it by meaning (the word alone is
+embedded; its nearest word joins the question) and by sound (an English word in Hangul). What this is worth is in
+docs/decisions/fusion.md.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.db import connection
 
-from mundap.retrieval import lexical
+from mundap.retrieval import glossary, lexical
 from mundap.retrieval.embeddings import Vector, cross_language_cosine
 from mundap.retrieval.fusion import as_text
 from mundap.retrieval.korean import is_telling, stem_of, variants_of
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.transliteration import likeness, sound_of_hangul
 
+GLOSSARY_WEIGHT = 0.7
+OTHER_MEANING_WEIGHT = 0.4  # of the glossary's second and third word
 MEANING_WEIGHT = 0.7
 SOUND_WEIGHT = 0.5
 MIN_SIMILARITY = 0.5  # of a meaning; below it the nearest word is any word
@@ -68,12 +72,11 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """A term of the collection that a Korean word stands for, and the weight with which it joins the question."""
+class Reading:
+    """What a Korean word stands for: as one would say it, and the terms with their weights in the question."""
 
-    text: str
-    surface: str
-    weight: float
+    words: str
+    weights: Mapping[str, float]
 
 
 def look_up(index: LexicalIndex, texts: Sequence[str]) -> Lookup:
@@ -93,22 +96,42 @@ def look_up(index: LexicalIndex, texts: Sequence[str]) -> Lookup:
     return Lookup(rarity, frozenset(text for text, count in found.items() if count))
 
 
-def join(counts: dict[str, float], question: str, mapped: Mapping[str, Sequence[Mapped]]) -> None:
+def join(counts: dict[str, float], question: str, readings: Mapping[str, Reading | None]) -> None:
     """Add the terms that the question's Korean words stand for to its own."""
     for word in _HANGUL_RUN.findall(question):
-        for one in mapped.get(word, ()):
-            counts[one.text] = max(counts.get(one.text, 0.0), one.weight)
+        if reading := readings.get(word):
+            for text, weight in reading.weights.items():
+                counts[text] = max(counts.get(text, 0.0), weight)
 
 
-def gloss(question: str, mapped: Mapping[str, Sequence[Mapped]]) -> str:
+def gloss(question: str, readings: Mapping[str, Reading | None]) -> str:
     """Return the question word by word in the documents' language, for models that read no Korean; "" if too little."""
 
     def translate(match: re.Match[str]) -> str:
-        first = next(iter(mapped.get(match.group(), ())), None)
-        return f" {first.surface} " if first else " "
+        reading = readings.get(match.group())
+        return f" {reading.words} " if reading else " "
 
     text = " ".join(_HANGUL_RUN.sub(translate, question).split())
     return text if any(character.isalpha() for character in text) else ""
+
+
+def by_glossary(words: Sequence[str]) -> dict[str, Reading]:
+    """Return what the words stand for by the glossary; those that it lacks are left out."""
+    return {word: reading for word in words if (reading := _from_glossary(word))}
+
+
+@lru_cache(maxsize=20_000)
+def _from_glossary(word: str) -> Reading | None:
+    parts = glossary.meanings_of(word)
+    if parts is None:
+        return None
+    weights: dict[str, float] = {}
+    for meanings in parts:
+        for number, meaning in enumerate(meanings):
+            weight = OTHER_MEANING_WEIGHT if number else GLOSSARY_WEIGHT
+            for text in lexical.query_terms(meaning):
+                weights[text] = max(weights.get(text, 0.0), weight)
+    return Reading(" ".join(meanings[0] for meanings in parts if meanings), weights)
 
 
 def map_words(
@@ -118,15 +141,15 @@ def map_words(
     *,
     centre: Vector,
     model: str,
-) -> dict[str, tuple[Mapped, ...]]:
-    """Return what each Korean word stands for.
+) -> dict[str, Reading | None]:
+    """Return what each Korean word stands for by its meaning or sound, None where nothing is near.
 
     `vectors` has those of its variants by `model`, or is empty; `centre` is the mean vector of words that say nothing.
     """
     variants = {word: variants_of(word) for word in words if is_telling(word)}
     sounds = _by_sound(index, list(variants))
     meanings = _by_meaning(index, variants, vectors, centre, model) if vectors else {}
-    return {word: tuple(_choose(meanings.get(word), sounds.get(word))) for word in words}
+    return {word: _choose(meanings.get(word), sounds.get(word)) for word in words}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -139,16 +162,20 @@ class _Near:
     surface: str
 
 
-def _choose(meaning: _Near | None, sound: _Near | None) -> list[Mapped]:
+def _choose(meaning: _Near | None, sound: _Near | None) -> Reading | None:
     """Return the terms to join, the likelier first."""
     by_meaning, by_sound = [], []
     if meaning and meaning.likeness >= MIN_SIMILARITY:
-        by_meaning = [Mapped(meaning.text, meaning.surface, MEANING_WEIGHT * meaning.likeness)]
+        by_meaning = [(meaning, MEANING_WEIGHT * meaning.likeness)]
     if sound and sound.likeness >= MIN_LIKENESS:
-        by_sound = [Mapped(sound.text, sound.surface, SOUND_WEIGHT * sound.likeness)]
+        by_sound = [(sound, SOUND_WEIGHT * sound.likeness)]
     if not sound or (meaning and meaning.likeness >= SURE_SIMILARITY):
-        return by_meaning + (by_sound if sound and sound.likeness >= SAME_LIKENESS else [])
-    return by_sound if sound.likeness >= CLEAR_LIKENESS else by_sound + by_meaning
+        chosen = by_meaning + (by_sound if sound and sound.likeness >= SAME_LIKENESS else [])
+    else:
+        chosen = by_sound if sound.likeness >= CLEAR_LIKENESS else by_sound + by_meaning
+    if not chosen:
+        return None
+    return Reading(chosen[0][0].surface, {near.text: weight for near, weight in chosen})
 
 
 def _by_sound(index: LexicalIndex, words: Sequence[str]) -> dict[str, _Near]:
