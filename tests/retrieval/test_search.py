@@ -144,6 +144,36 @@ def test_release_notes_give_way_unless_they_are_asked_for(make_collection):
     assert asked.passages[0].path == "releases/4.0.txt"
 
 
+def test_explanations_come_first_unless_a_name_is_asked_for(make_collection):
+    said = "Rows are inserted in bulk"
+    collection = make_collection(
+        "kinds",
+        [
+            ("ref.txt", ["QuerySet", "bulk_create()"], f"{said}, bulk_create(objs)."),
+            ("topics.txt", ["Inserting many rows"], f"{said}, in one query."),
+            *PAGES[:4],
+        ],
+    )
+    collection.passages.filter(document__path="ref.txt").update(kind="definition")
+    index_lexical(collection)
+    embed_missing(collection)
+    assert first(collection, "inserting rows in bulk") == "Inserting many rows"
+    assert first(collection, "what arguments does bulk_create() take") == "bulk_create()"
+
+
+def test_korean_questions_about_korean_documents_stay_korean(make_collection):
+    collection = make_collection(
+        "korean",
+        [
+            ("a.txt", ["설정"], "기본값은 설정 파일에서 바꾸고, 서버를 다시 시작합니다."),
+            ("b.txt", ["Settings"], "Default values are changed in the settings file."),
+        ],
+    )
+    index_lexical(collection)
+    embed_missing(collection)
+    assert first(collection, "기본값은 어디서 바꾸나요? 설정 파일") == "설정"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_small_collection_beside_a_large_one_finds_its_passages(make_collection, monkeypatch):
     """The index covers all collections: near the question lie 300 passages of another one."""

@@ -1,14 +1,15 @@
 """Dense and lexical candidates of one collection, fused in the database in one statement.
 
 Each query brings its nearest passages by vector and its best by BM25. For all of them both scores are computed, set on
-one scale (standardised over the candidates) and summed; with several queries a passage has its mean. Release notes give
-way to pages that say how things are, and of passages with the same text the best stays. The measurements behind it are
-in docs/decisions/fusion.md.
+one scale (standardised over the candidates) and summed; with several queries a passage has its mean. The opening of its
+page speaks for a passage, too. Release notes give way to pages that say how things are, definitions to explanations
+where no name was asked for, and of passages with the same text the best stays. The measurements behind it are in
+docs/decisions/fusion.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,10 @@ from mundap.retrieval.embeddings import Vector
 CANDIDATES = 100  # of each kind and query
 DENSE_WEIGHT = 1.0
 LEXICAL_WEIGHT = 0.75
+OPENING_WEIGHT = 0.35  # of the closeness of the page's first passage: what the page is about
 RELEASE_NOTES_LOSS = 0.8  # unless the question is about releases
+DEFINITION_LOSS = 0.6  # unless the question has a name in it
+NAMED_GAIN = 1.0  # of a section headed by a name whose definition is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,13 @@ def statement(
     limit: int,
     is_exact: bool,
     is_about_releases: bool = False,
+    names: Collection[str] = (),
+    is_about_definition: bool = False,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the SQL and its parameters: rows of passage and document fields with scores, best first."""
+    """Return the SQL and its parameters: rows of passage and document fields with scores, best first.
+
+    `names` are those of the question, in lower case and without what stands before their last dot.
+    """
     dimensions = len(probes[0].vector) if probes and probes[0].vector else 0
     parameters: dict[str, Any] = {
         "collection": collection,
@@ -48,6 +57,8 @@ def statement(
         "limit": limit,
         "release_notes": _RELEASE_NOTES,
         "release_notes_loss": 0.0 if is_about_releases else RELEASE_NOTES_LOSS,
+        "definition_loss": 0.0 if names else DEFINITION_LOSS,
+        "names": list(names) if is_about_definition else [],
     }
     rows = []
     for number, probe in enumerate(probes):
@@ -60,13 +71,20 @@ def statement(
     dense = (
         f"embedding.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
     )
+    opening = (
+        f"opening.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
+    )
     join = _EMBEDDING_JOIN.format(dimensions=dimensions) if dimensions else ""
     finders = [_LEXICAL_EXACT if is_exact else _LEXICAL_BY_INDEX]
     if dimensions:
         finder = _DENSE_EXACT if is_exact else _DENSE_BY_INDEX
         finders.append(finder.format(dimensions=dimensions))
     sql = _STATEMENT.format(
-        rows=", ".join(rows), finders=" UNION ALL ".join(finders), dense=dense, embedding=join
+        rows=", ".join(rows),
+        finders=" UNION ALL ".join(finders),
+        dense=dense,
+        opening=opening,
+        embedding=join,
     )
     return sql, parameters
 
@@ -104,7 +122,12 @@ _DENSE_BY_INDEX = f"""
         ORDER BY vector::halfvec({{dimensions}}) <#> asked.dense LIMIT {CANDIDATES})"""
 _EMBEDDING_JOIN = """
     LEFT JOIN library_embedding AS embedding ON embedding.passage_id = passage.id
-        AND embedding.model = %(model)s AND vector_dims(embedding.vector) = {dimensions}"""
+        AND embedding.model = %(model)s AND vector_dims(embedding.vector) = {dimensions}
+    LEFT JOIN library_passage AS first ON first.document_id = passage.document_id AND first.position = 0
+    LEFT JOIN library_embedding AS opening ON opening.passage_id = first.id
+        AND opening.model = %(model)s AND vector_dims(opening.vector) = {dimensions}"""
+# What the passage's heading names: "QuerySet.get_or_create()" and "@functools.cache()" end in it.
+_LAST_NAME = r"lower(substring(passage.headings[cardinality(passage.headings)] from '^@?(?:\w+\.)*(\w+)(?:\(.*)?$'))"
 # For a vector that is still missing BM25 stands in: counted as average, such a passage would be pushed aside by others.
 _STATEMENT = f"""
 WITH asked(number, sparse, dense, looks) AS (VALUES {{rows}}),
@@ -112,24 +135,29 @@ found AS (
     SELECT DISTINCT candidate.id FROM asked CROSS JOIN LATERAL ({{finders}}) AS candidate(id)
 ),
 scored AS (
-    SELECT passage.id, asked.number, -(passage.lexical <#> asked.sparse) AS lexical, -({{dense}}) AS dense
+    SELECT passage.id, asked.number, -(passage.lexical <#> asked.sparse) AS lexical, -({{dense}}) AS dense,
+        -({{opening}}) AS opening
     FROM found JOIN library_passage AS passage USING (id) CROSS JOIN asked {{embedding}}
 ),
 standard AS (
     SELECT id, number, lexical, dense,
         coalesce((lexical - avg(lexical) OVER query) / nullif(stddev_pop(lexical) OVER query, 0), 0) AS lexical_z,
-        (dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0) AS dense_z
+        (dense - avg(dense) OVER query) / nullif(stddev_pop(dense) OVER query, 0) AS dense_z,
+        coalesce((opening - avg(opening) OVER query) / nullif(stddev_pop(opening) OVER query, 0), 0) AS opening_z
     FROM scored WINDOW query AS (PARTITION BY number)
 ),
 fused AS (
     SELECT id,
-        avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * coalesce(dense_z, lexical_z)) AS score,
+        avg({LEXICAL_WEIGHT} * lexical_z + {DENSE_WEIGHT} * coalesce(dense_z, lexical_z)
+            + {OPENING_WEIGHT} * opening_z) AS score,
         array_agg(coalesce(lexical, 0) ORDER BY number) AS lexical, array_agg(dense ORDER BY number) AS dense
     FROM standard GROUP BY id
 ),
 weighed AS (
     SELECT fused.id, fused.lexical, fused.dense, md5(passage.text) AS digest,
-        score - CASE WHEN document.path ~* %(release_notes)s THEN %(release_notes_loss)s ELSE 0 END AS score
+        score - CASE WHEN document.path ~* %(release_notes)s THEN %(release_notes_loss)s ELSE 0 END
+            - CASE WHEN passage.kind = 'definition' THEN %(definition_loss)s ELSE 0 END
+            + CASE WHEN {_LAST_NAME} = ANY(%(names)s::text[]) THEN {NAMED_GAIN} ELSE 0 END AS score
     FROM fused JOIN library_passage AS passage USING (id)
         JOIN library_document AS document ON document.id = passage.document_id
 ),

@@ -31,6 +31,7 @@ from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
 from mundap.retrieval.indexing import passage_text
 from mundap.retrieval.korean import STOP_WORDS, short_words_of, stem_of, variants_of, words_of
 from mundap.retrieval.models import LexicalIndex
+from mundap.retrieval.names import asks_for_definition, names_of
 from mundap.retrieval.support import Evidence, support_of
 
 MAX_QUERIES = 6
@@ -264,6 +265,8 @@ def _find(index: LexicalIndex, asked: _Asked, *, limit: int, question: str) -> l
         limit=limit,
         is_exact=is_exact,
         is_about_releases=bool(_ABOUT_RELEASES.search(question)),
+        names=names_of(question),
+        is_about_definition=asks_for_definition(question),
     )
     if is_exact:
         with connection.cursor() as cursor:
