@@ -216,6 +216,27 @@ async def test_a_lost_word_of_the_end_is_missed_by_nobody(turn: Turn, monkeypatc
         assert (await until(views, is_final)).status is State.STOPPED
 
 
+async def test_an_end_that_comes_while_a_batch_is_under_way_is_told(
+    turn: Turn, monkeypatch
+) -> None:
+    monkeypatch.setattr(relay, "CHECK_SECONDS", 60.0)  # so that nothing else tells of it
+    async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
+        await node.write("Use ")
+        await until(views, has("Use "))
+        node.written.write("Redis.")
+        running: dict[UUID, Followed] = {turn.pk: node.written}
+        ending = Ending(State.COMPLETE, "Use Redis.")
+        assert await in_database_thread(turns.finish, turn.pk, ending, runner="another")
+        sending = asyncio.create_task(node.outbox.send(running))
+        await asyncio.sleep(0)  # it waits for Redis now
+        del running[turn.pk]
+        node.outbox.end(turn.pk)
+        await sending
+        await node.outbox.send(running)
+        assert (await until(views, is_final)).status is State.COMPLETE
+        assert not node.outbox._sent
+
+
 async def test_a_chat_deleted_meanwhile_ends_the_reading(turn: Turn) -> None:
     async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
         await node.write("Use ")

@@ -68,7 +68,8 @@ class Outbox:
         if entries:
             for entry, is_done in zip(entries, await turn_stream.add(client, entries), strict=True):
                 self._note(entry, is_done=is_done)
-        for turn in self._sent.keys() - running.keys():
+        # One that ended while this batch was under way is told of with the next, behind its last entry.
+        for turn in self._sent.keys() - running.keys() - set(self._ended):
             del self._sent[turn]
 
     def _news(self, running: Mapping[UUID, Followed]) -> list[Entry]:
