@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from mundap.answers.citations import Unfinished, check, is_supported
+from mundap.answers.citations import Unfinished, check
 from mundap.answers.evidence import Evidence, Part
+from mundap.answers.judgement import judge
 
 REDIS = (
     "To use Redis as your cache backend, set BACKEND to django.core.cache.backends.redis.RedisCache. "
@@ -111,7 +112,7 @@ def test_a_statement_that_its_passage_does_not_carry_is_marked() -> None:
 def test_support_is_judged_by_shared_words(
     statement: str, passage: str, verdict: bool | None
 ) -> None:
-    assert is_supported(statement, passage) is verdict
+    assert judge([(statement, passage)]) == [verdict]
 
 
 def test_an_answer_without_markers_has_no_citations() -> None:

@@ -184,7 +184,7 @@ async def _from_model(
         return
     # The passages have nothing to add to what was begun: then that was all.
     text = begun if _may_be_refusal(reply) else text + seam.end()
-    text, cited = citations.check(text, given)
+    text, cited = await in_database_thread(citations.check, text, given, by_meaning=True)
     if text != shown and text.startswith(shown):
         yield TextDelta(text[len(shown) :])
     yield Answered(text, cited, is_answered=True, language=language, usage=usage)

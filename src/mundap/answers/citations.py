@@ -1,7 +1,6 @@
 """Markers in an answer and what stands behind them: checked against the passages, removed where they point to nothing.
 
-Whether a passage supports a statement is judged by the words they share: names count double, and a statement in
-Korean over an English passage is judged by its names alone, or not at all where it has none.
+Whether what a statement cites supports it is for `judgement.py` to say.
 """
 
 from __future__ import annotations
@@ -11,44 +10,53 @@ from collections.abc import Sequence
 
 from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
-from mundap.answers.language import language_of
+from mundap.answers.judgement import judge
 from mundap.answers.markup import MARKER, masked_code, outside_code, statements, units, without_code
-from mundap.retrieval.lexical import QUESTION_WORDS, analyse, query_terms
+from mundap.retrieval.lexical import analyse, query_terms
 
-SUPPORTED_SHARE = 0.5
 QUOTE_CHARACTERS = 300
 _SPACED_MARKER = re.compile(r"(?<![ \t])([ \t]*)" + MARKER.pattern)
 _SIGN = re.compile(r"[`~\[\n]")  # without one, text only goes on with what it goes on from
 _UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
-_NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
 
 
-def check(text: str, evidence: Sequence[Evidence]) -> tuple[str, tuple[Citation, ...]]:
-    """Return the text with only markers that point to something, and a citation for each number in it."""
+def check(
+    text: str, evidence: Sequence[Evidence], *, by_meaning: bool = False
+) -> tuple[str, tuple[Citation, ...]]:
+    """Return the text with only markers that point to something, and a citation for each number in it.
+
+    `by_meaning` asks the embedding model where words cannot tell whether a statement is supported.
+    """
     by_number = {one.number: one for one in evidence}
     clean = _clean(text, by_number).strip()
-    cited = _statements_by_number(clean)
+    cited: dict[int, list[tuple[str, bool | None]]] = {}
+    for said, numbers, verdict in _judged(clean, by_number, by_meaning=by_meaning):
+        for number in numbers:
+            cited.setdefault(number, []).append((said, verdict))
     citations = [_cite(by_number[number], said) for number, said in sorted(cited.items())]
     return clean, tuple(citations)
 
 
 def verdicts(text: str, evidence: Sequence[Evidence]) -> list[bool | None]:
-    """Return for each statement of a checked text and each number behind it whether the passage supports it."""
+    """Return for each statement of a checked text that carries markers whether what it cites supports it."""
     by_number = {one.number: one for one in evidence}
-    return [
-        is_supported(statement, by_number[number].text)
-        for number, said in _statements_by_number(text).items()
-        for statement in said
+    return [verdict for _, _, verdict in _judged(text, by_number, by_meaning=True)]
+
+
+def _judged(
+    text: str, by_number: dict[int, Evidence], *, by_meaning: bool
+) -> list[tuple[str, list[int], bool | None]]:
+    """Return each statement without its markers, the numbers it cites, and whether these together support it."""
+    cited = [
+        (outside_code(statement, _without_markers), numbers)
+        for statement in statements(text)
+        if (numbers := _numbers(statement))
     ]
-
-
-def _statements_by_number(text: str) -> dict[int, list[str]]:
-    """Return the statements behind each number, without their markers."""
-    cited: dict[int, list[str]] = {}
-    for statement in statements(text):
-        for number in _numbers(statement):
-            cited.setdefault(number, []).append(outside_code(statement, _without_markers))
-    return cited
+    pairs = [(said, "\n\n".join(by_number[n].text for n in numbers)) for said, numbers in cited]
+    return [
+        (*one, verdict)
+        for one, verdict in zip(cited, judge(pairs, by_meaning=by_meaning), strict=True)
+    ]
 
 
 class Unfinished:
@@ -86,23 +94,6 @@ def quote_citation(one: Evidence, part: Part, quote: str) -> Citation:
     return _citation(one, part, quote, supported=True)
 
 
-def is_supported(statement: str, passage: str) -> bool | None:
-    """Return whether the passage's words carry the statement; None where words cannot tell."""
-    is_translated = language_of(statement) != language_of(passage)
-    weights: dict[str, int] = {}
-    for term in analyse(statement):
-        is_name = bool(_NAME.search(term.surface))
-        if term.surface.lower() in QUESTION_WORDS or (is_translated and not is_name):
-            continue
-        weights[term.text] = 2 if is_name else 1
-    if not weights:
-        return None
-    there = {term.text for term in analyse(passage)}
-    return sum(w for text, w in weights.items() if text in there) >= SUPPORTED_SHARE * sum(
-        weights.values()
-    )
-
-
 def _numbers(statement: str) -> list[int]:
     """Return the numbers of its markers; by now each stands alone and leads somewhere."""
     return [int(number) for number in MARKER.findall(without_code(statement))]
@@ -123,10 +114,10 @@ def _clean(text: str, by_number: dict[int, Evidence]) -> str:
     return outside_code(text, lambda prose: _SPACED_MARKER.sub(known, prose))
 
 
-def _cite(one: Evidence, said: Sequence[str]) -> Citation:
-    verdicts = [is_supported(statement, one.text) for statement in said]
-    supported = False if False in verdicts else (True if True in verdicts else None)
-    part, quote = _best_quote(one, " ".join(said))
+def _cite(one: Evidence, said: Sequence[tuple[str, bool | None]]) -> Citation:
+    found = [verdict for _, verdict in said]
+    supported = False if False in found else (True if True in found else None)
+    part, quote = _best_quote(one, " ".join(statement for statement, _ in said))
     return _citation(one, part, quote, supported=supported)
 
 
