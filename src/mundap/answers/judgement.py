@@ -24,9 +24,8 @@ from mundap.retrieval.lexical import QUESTION_WORDS, analyse
 
 SUPPORTED_SHARE = 0.5  # of the words, names counting double
 SAME_CLAUSE = 0.75  # Dice coefficient from which a clause says the same, but for a "not"
-SAME_MEANING = (
-    0.24  # cosine of a Korean and an English sentence by the local model, which reaches 0.59
-)
+# Cosine of a Korean and an English sentence by the local model; 0.59 is its highest.
+SAME_MEANING = 0.2
 MAX_EMBEDDED_CHARACTERS = 7_000
 
 _NAME = re.compile(r"[a-z0-9][_.][a-z]|[a-z][A-Z]|^[A-Z_]{3,}$|^--|\(\)$")
