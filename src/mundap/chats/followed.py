@@ -24,7 +24,7 @@ class Followed:
         self.final: TurnView | None = None
         self._is_left = False
         self._revision = 0  # of what readers see
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[bool]] = []
 
     @property
     def view(self) -> TurnView:
@@ -47,24 +47,50 @@ class Followed:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
 
     async def changes(self) -> AsyncGenerator[TurnView | None, None]:
         """Yield the turn whenever it has changed, its final state last; None when all was quiet for long."""
-        while not self.final:
-            if self._is_left:
-                return
-            seen = self._revision
-            yield self.view
-            while self._revision == seen:
-                try:
-                    async with asyncio.timeout(QUIET_SECONDS):
-                        await self._change()
-                except TimeoutError:
-                    yield None
-        yield self.final
+        patience = _Patience()
+        try:
+            while not self.final:
+                if self._is_left:
+                    return
+                seen = self._revision
+                yield self.view
+                while self._revision == seen:
+                    waiter = patience.waiter()
+                    self._waiters.append(waiter)
+                    if not await waiter:
+                        yield None
+            yield self.final
+        finally:
+            patience.end()
 
-    async def _change(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
+
+class _Patience:
+    """Ends a reader's waits that take too long, all with one timer: one a token costs as much as the token."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[bool] | None = None
+        self._begun = self._loop.time()
+        self._timer = self._loop.call_later(QUIET_SECONDS, self._look)
+
+    def waiter(self) -> asyncio.Future[bool]:
+        """Return what is to be waited for: true when there is something new, false when it took too long."""
+        self._begun = self._loop.time()
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def end(self) -> None:
+        """Stop the timer."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._begun + QUIET_SECONDS - self._loop.time()
+        if left <= 0:
+            left = QUIET_SECONDS
+            if self._waiter and not self._waiter.done():
+                self._waiter.set_result(False)
+        self._timer = self._loop.call_later(left, self._look)
