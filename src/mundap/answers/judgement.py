@@ -172,14 +172,13 @@ def _numbers(text: str, *, is_code: bool = False) -> list[float]:
 
 
 def _is_denied(statement: str, passage: _Passage) -> bool:
-    """Whether the clause of the passage that is most like the statement has a "not" more or less."""
-    said = _content(statement)
-    likeness, is_negative = max(
-        ((_dice(said, content), is_negative) for content, is_negative in passage.clauses),
-        key=lambda found: found[0],
-        default=(0.0, False),
-    )
-    return likeness >= SAME_CLAUSE and is_negative != _is_negative(statement)
+    """Whether a clause of the passage says the same with a "not" more or less, and none is more like it without."""
+    said, is_negative = _content(statement), _is_negative(statement)
+    likeness = {True: 0.0, False: 0.0}  # of the clauses that agree, and of those that do not
+    for content, is_clause_negative in passage.clauses:
+        agrees = is_clause_negative == is_negative
+        likeness[agrees] = max(likeness[agrees], _dice(said, content))
+    return likeness[False] >= SAME_CLAUSE and likeness[False] > likeness[True]
 
 
 def _is_negative(text: str) -> bool:
