@@ -61,7 +61,9 @@ class Outbox:
     async def send(self, running: Mapping[UUID, Followed]) -> None:
         """Send what is new in the running turns, and the ends. What does not get there is sent again later, whole."""
         ended, self._ended = self._ended, []
-        client = find_client()
+        # Nobody waits for this: in a busy process a batch may take longer than a read may, and to take it for lost
+        # would have all texts sent again.
+        client = find_patient_client()
         if client is None:
             return
         entries = [*self._news(running), *(self._end_of(turn) for turn in ended)]
