@@ -281,7 +281,7 @@ def _summary(run: Run, seen: list[Followed], *, rate: float) -> dict[str, Any]:
         "deltas_read_per_second": rounded(len(deltas) / seconds),
         "cpu_share_of_a_core": shares,
         "cores_busy": {"server": rounded(busy[0]), "load": rounded(busy[1])},
-        "bound_by": _bound(shares["server"], busy[1]),
+        "bound_by": _bound(shares["server"], *busy),
         "server_cpu_us_per_token": rounded(shares["server"] * seconds / max(len(delays), 1) * 1e6),
         "client_late_ms": spread(run.lateness.ms),
         "model_late_ms": spread(_model_lateness(seen, rate)),
@@ -299,11 +299,13 @@ def _summary(run: Run, seen: list[Followed], *, rate: float) -> dict[str, Any]:
     }
 
 
-def _bound(server: float, load: float) -> str:
+def _bound(server: float, server_core: float, load_core: float) -> str:
     """Return what keeps it from being quicker."""
     if server >= NEARLY_ALL:
         return "the server's core: what arrives meanwhile goes out as one longer delta"
-    if load >= NEARLY_ALL:
+    if server_core >= NEARLY_ALL:
+        return "other work on the server's core: measure again on a quiet machine"
+    if load_core >= NEARLY_ALL:
         return "the core of the load: client, model, PostgreSQL and Valkey"
     return "the model's pace"
 
