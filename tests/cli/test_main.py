@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -79,3 +80,22 @@ def test_a_database_without_pgvector_names_the_statement(
     done = run("check", DATABASE_URL=new_database("bare", template="template0"))
     assert done.returncode == 1
     assert "CREATE EXTENSION vector;" in done.stderr
+
+
+def test_the_local_model_answers_until_another_one_has_read_everything(
+    run: Run, handbook: Path
+) -> None:
+    say = "from django.conf import settings as s; print(s.EMBEDDING_PREVIOUS_MODEL, s.EMBEDDING_PREVIOUS_BASE_URL)"
+    another = {
+        "MUNDAP_EMBEDDING_BASE_URL": "http://127.0.0.1:9/v1",
+        "MUNDAP_EMBEDDING_MODEL": "another",
+    }
+    assert run("shell", "-v", "0", "-c", say).stdout.strip() == ""
+    name, address = run("shell", "-v", "0", "-c", say, **another).stdout.split()
+    assert name == "mundap-1"
+    assert address.startswith("http://127.0.0.1:")
+    kept = another | {"MUNDAP_EMBEDDING_PREVIOUS_BASE_URL": "http://127.0.0.1:8/v1"}
+    assert run("shell", "-v", "0", "-c", say, **kept).stdout.split() == ["http://127.0.0.1:8/v1"]
+    asked = run("ask", "How many days of holiday?", "--collection", "handbook", **another)
+    assert "thirty days" in asked.stdout
+    assert "Searching by words alone" not in asked.stderr

@@ -38,9 +38,13 @@ def check(
 
 
 def verdicts(text: str, evidence: Sequence[Evidence]) -> list[bool | None]:
-    """Return for each statement of a checked text that carries markers whether what it cites supports it."""
+    """Return for each statement of a checked text that carries markers whether what it cites supports it.
+
+    A marker that stands alone, below code for example, is no statement.
+    """
     by_number = {one.number: one for one in evidence}
-    return [verdict for _, _, verdict in _judged(text, by_number, by_meaning=True)]
+    judged = _judged(text, by_number, by_meaning=True)
+    return [verdict for said, _, verdict in judged if any(map(str.isalnum, said))]
 
 
 def _judged(

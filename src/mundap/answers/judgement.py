@@ -74,6 +74,10 @@ class _Passage:
         return frozenset(term.text for term in analyse(self.text))
 
     @cached_property
+    def plain(self) -> str:
+        return _plain(self.text)
+
+    @cached_property
     def names(self) -> frozenset[str]:
         names = {_bare(match.group()) for match in _IDENTIFIER.finditer(self.text)}
         return frozenset(names | {part for name in names for part in name.split(".")})
@@ -105,7 +109,11 @@ def judge(pairs: Sequence[tuple[str, str]], *, by_meaning: bool = False) -> list
     """
     passages = {text: _Passage(text) for _, text in pairs}
     verdicts = [_by_words(statement, passages[text]) for statement, text in pairs]
-    unclear = [place for place, verdict in enumerate(verdicts) if verdict is None]
+    unclear = [
+        place
+        for place, (statement, text) in enumerate(pairs)
+        if verdicts[place] is None and language_of(statement) != passages[text].language
+    ]
     if by_meaning and unclear:
         asked = [(pairs[place][0], passages[pairs[place][1]]) for place in unclear]
         for place, verdict in zip(unclear, _by_meaning(asked), strict=False):
@@ -114,6 +122,8 @@ def judge(pairs: Sequence[tuple[str, str]], *, by_meaning: bool = False) -> list
 
 
 def _by_words(statement: str, passage: _Passage) -> bool | None:
+    if _plain(statement) and _plain(statement) in passage.plain:
+        return True
     is_translated = language_of(statement) != passage.language
     if _has_missing_name(statement, passage) or _has_missing_number(statement, passage):
         return False
@@ -121,6 +131,10 @@ def _by_words(statement: str, passage: _Passage) -> bool | None:
     if share is None:
         return True if _numbers(statement) else None
     return share >= SUPPORTED_SHARE and (is_translated or not _is_denied(statement, passage))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).strip(" .>*-").lower()
 
 
 def _share_of_words(statement: str, passage: _Passage, *, only_names: bool) -> float | None:
@@ -215,6 +229,5 @@ def _by_meaning(pairs: Sequence[tuple[str, _Passage]]) -> list[bool | None]:
     found: list[bool | None] = []
     for said, passage in pairs:
         cosines = [float(by_text[one] @ by_text[said]) for one in passage.sentences]
-        is_judged = cosines and language_of(said) != passage.language
-        found.append(max(cosines) >= SAME_MEANING if is_judged else None)
+        found.append(max(cosines) >= SAME_MEANING if cosines else None)
     return found

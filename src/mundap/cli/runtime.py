@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ from mundap.embedded import supervisor
 from mundap.embedded.home import home_folder, load_or_make_secret
 from mundap.errors import ConfigurationError
 
+LOCAL_MODEL = "mundap-1"  # as the embedding server of ours offers it
 MIGRATION_LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
 SECRETS = {
     "SECRET_KEY": "secret-key",
@@ -47,7 +48,8 @@ def started(*, is_migrated: bool = True) -> Iterator[Path | None]:
     for variable, name in SECRETS.items():
         if not env.text(variable):
             os.environ[variable] = load_or_make_secret(home, name)
-    with supervisor.running(home, **missing) as endpoints:
+    with ExitStack() as parts:
+        endpoints = parts.enter_context(supervisor.running(home, **missing))
         os.environ.update(
             {
                 name: value
@@ -60,8 +62,31 @@ def started(*, is_migrated: bool = True) -> Iterator[Path | None]:
                 if value
             }
         )
+        if _is_leaving_local_model():
+            local = supervisor.running(home, postgres=False, valkey=False, embeddings=True)
+            _name_as_previous(parts.enter_context(local))
         _setup_django(is_migrated=is_migrated)
         yield home
+
+
+def _is_leaving_local_model() -> bool:
+    """Whether an endpoint of their own is set, while the local model's vectors still answer questions."""
+    is_set = env.text("MUNDAP_EMBEDDING_MODEL") not in {"", LOCAL_MODEL}
+    if not is_set or env.text("MUNDAP_EMBEDDING_PREVIOUS_BASE_URL"):
+        return False
+    query = "SELECT EXISTS (SELECT FROM retrieval_lexicalindex WHERE embedding_model = %s)"
+    try:
+        with psycopg.connect(env.text("DATABASE_URL"), connect_timeout=5) as connection:
+            row = connection.execute(query, [LOCAL_MODEL]).fetchone()
+    except psycopg.Error:  # a new database, or one that is away, of which others tell
+        return False
+    return bool(row and row[0])
+
+
+def _name_as_previous(local: supervisor.Endpoints) -> None:
+    os.environ["MUNDAP_EMBEDDING_PREVIOUS_BASE_URL"] = local.embedding_url or ""
+    os.environ["MUNDAP_EMBEDDING_PREVIOUS_API_KEY"] = local.embedding_key or ""
+    os.environ["MUNDAP_EMBEDDING_PREVIOUS_MODEL"] = LOCAL_MODEL
 
 
 def _refuse_unset_in_production() -> None:
