@@ -29,7 +29,7 @@ BATCH_SECONDS = 0.03
 BATCH_SECONDS_A_TURN = 0.0005  # with many turns at once, fewer and longer entries
 PAUSE_SECONDS = 1.0  # after an entry that did not get there
 CHECK_SECONDS = 5.0  # without an entry, after which Postgres is asked for the end
-POLL_SECONDS = 1.0  # of the draft, while the stream does not give the text
+POLL_SECONDS = 0.25  # of the draft, while the stream does not give the text
 logger = logging.getLogger(__name__)
 
 
