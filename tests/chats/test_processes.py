@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from mundap.accounts.models import User
+from mundap.chats import turns
 from mundap.chats.models import Message, Turn, TurnDraft
 from tests.chats.conftest import QUESTION, api_of, script
 from tests.chats.server import Api, Process, serving_process, wait_for
@@ -178,6 +181,68 @@ def test_a_server_that_is_told_to_end_lets_answers_end(
         process.popen.wait(timeout=20)
     answer = Message.objects.get(role="assistant")
     assert (answer.state, answer.text) == ("complete", LONG)
+
+
+def test_a_question_that_comes_just_before_the_end_has_an_end_too(
+    users: dict[str, User], alice_api: Api, model: ScriptedModel
+) -> None:
+    script(model, LONG, hold_after=5)
+    with another_process(model) as process, ThreadPoolExecutor(max_workers=1) as pool:
+        there = api_of(users["alice"], process.url)
+        with there.http:
+            with held_posts(users["alice"]) as waiting, idle_connection(process) as idle:
+                reply = pool.submit(there.ask, QUESTION)
+                wait_for(waiting)
+                process.popen.send_signal(signal.SIGTERM)
+                assert idle.recv(1) == b""  # so the signal was heard, and nothing was running then
+            assert reply.result().json()["status"] == "interrupted"
+        assert process.popen.wait(timeout=20) in (0, -signal.SIGTERM)
+    assert Message.objects.get(role="assistant").state == "interrupted"
+
+
+def test_a_lease_is_kept_while_all_other_work_waits_for_the_database(
+    users: dict[str, User], alice_api: Api, bob_api: Api, model: ScriptedModel
+) -> None:
+    script(model, LONG, hold_after=5)
+    with alice_api.asking(QUESTION) as stream, ThreadPoolExecutor(max_workers=8) as pool:
+        stream.text_until("[1].")
+        with held_posts(users["bob"]) as waiting:
+            for _ in range(8):
+                pool.submit(bob_api.ask, QUESTION)
+            wait_for(lambda: waiting() == 8)
+            lease = Turn.objects.get().lease_until
+            wait_for(lambda: Turn.objects.get().lease_until > lease)
+        model.release()
+        stream.to_end()
+    assert stream.text == LONG
+
+
+@contextmanager
+def held_posts(user: User) -> Iterator[Callable[[], int]]:
+    """Have the user's posts wait in the database until this ends; gives how many do."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        turns.lock_posts(cursor, user)
+
+        def waiting() -> int:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+            count: int = cursor.fetchone()[0]
+            return count
+
+        yield waiting
+
+
+@contextmanager
+def idle_connection(process: Process) -> Iterator[socket.socket]:
+    """A connection that has been served and is kept; a server that ends closes it."""
+    port = int(process.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as idle:
+        idle.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        received = b""
+        while not received.endswith(b"\r\n\r\n"):
+            received += idle.recv(4096)
+        yield idle
 
 
 def test_a_process_that_lost_its_turn_changes_nothing(alice_api: Api, model: ScriptedModel) -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -38,7 +39,7 @@ from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
 from mundap.chats.versions import Revision
-from mundap.config.threads import in_database_thread
+from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
 from mundap.library.models import Collection
 
@@ -215,12 +216,17 @@ class Runner:
     async def _end_answers(self, grace_seconds: float) -> None:
         for mirror in self._mirrors.values():
             mirror.leave()
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=grace_seconds)
-        for live in (*self._live.values(), *self._unstored.values()):
-            live.cut(State.INTERRUPTED, interruption())
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=CLOSE_SECONDS)
+        await self._wait_until_idle(grace_seconds)
+        await self._wait_until_idle(CLOSE_SECONDS, is_cutting=True)
+
+    async def _wait_until_idle(self, seconds: float, *, is_cutting: bool = False) -> None:
+        """Return when nothing is being written here or begun, at the latest after so many seconds."""
+        end = time.monotonic() + seconds
+        while not self.is_idle and time.monotonic() < end:
+            if is_cutting:  # again each time: a question may still be on its way to the database
+                for live in (*self._live.values(), *self._unstored.values()):
+                    live.cut(State.INTERRUPTED, interruption())
+            await asyncio.sleep(0.02)
 
     async def _begin(self, user: User, ask: Ask | Revision, *, language: str | None) -> Begun:
         activate(language or settings.LANGUAGE_CODE)
@@ -314,7 +320,7 @@ class Runner:
                 drafts = []
             try:
                 if unstored:
-                    await in_database_thread(completions.keep, [*self._unstored])
+                    await in_lease_thread(completions.keep, [*self._unstored])
                 if held:
                     await self._beat(held, {live.begun.turn: live.text for live in drafts})
             except (
@@ -331,9 +337,7 @@ class Runner:
     async def _beat(self, held: list[LiveTurn], drafts: dict[UUID, str]) -> None:
         ids = [live.begun.turn for live in held]
         found = {live.begun.turn: found for live in held if (found := live.unsaved_retrieval)}
-        heard = await in_database_thread(
-            leases.keep, ids, drafts, retrievals=found, runner=self.name
-        )
+        heard = await in_lease_thread(leases.keep, ids, drafts, retrievals=found, runner=self.name)
         for live in held:
             turn = live.begun.turn
             live.is_retrieval_saved = live.is_retrieval_saved or turn in found
