@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.nodes import APPLICATION, Node
-from tests.faults.paced_model import serving_model
+from tests.faults.paced_model import PacedModel, serving_model
 from tests.faults.proxy import Proxy
 from tests.faults.redis_server import RedisServer
 
 POOL = 10  # Django's connections of a node
+# That a model may be silent: longer than a node is stopped, which then goes on with what its model said meanwhile.
+SILENCE_SECONDS = 19
+SHUTDOWN_SECONDS = 3  # that a node's answers get to end: some do, some are cut
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Arena:
     proxies: list[Proxy]
     nodes: list[Node]
     chance: random.Random
+    model: PacedModel
 
 
 @asynccontextmanager
@@ -40,13 +44,14 @@ async def running_arena(
     """Run everything in this folder but the database, which `environment` names; the nodes write to `log`."""
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder))
-        model = stack.enter_context(serving_model())
-        arena = Arena(redis, [], [], chance)
+        model = PacedModel()
+        address = stack.enter_context(serving_model(model))
+        arena = Arena(redis, [], [], chance, model)
         for number in range(nodes):
             proxy = await stack.enter_async_context(Proxy(redis.socket, chance=chance))
             node = Node(
                 number,
-                environment=_node_environment(model) | environment | {"REDIS_URL": proxy.url},
+                environment=_node_environment(address) | environment | {"REDIS_URL": proxy.url},
                 application=application,
                 log=log,
             )
@@ -65,6 +70,8 @@ def _node_environment(model: str) -> dict[str, str]:
         "MUNDAP_CHAT_MODEL": "paced",
         "MUNDAP_QUERY_VARIANTS": "0",
         "MUNDAP_TURNS_PER_USER": "100",
+        "MUNDAP_MODEL_SILENCE_SECONDS": str(SILENCE_SECONDS),
+        "MUNDAP_SHUTDOWN_SECONDS": str(SHUTDOWN_SECONDS),
         "MUNDAP_DATABASE_POOL": str(POOL),
         "MUNDAP_THROTTLE_USER": "1000000/min",
         "MUNDAP_THROTTLE_ADDRESS": "1000000/min",

@@ -16,13 +16,16 @@ from uuid import UUID, uuid4
 from mundap.config.asgi import application  # first: it sets Django up
 
 # isort: split
+from django.db import connection
+
 from mundap.accounts.models import User
-from mundap.chats import body_cache, sealed_body, services, store, turns
+from mundap.chats import body_cache, leases, runner, sealed_body, services, store, streaming, turns
 from mundap.chats.sealed_body import Identity
-from mundap.chats.turns import Ask, Begun
+from mundap.chats.turns import Ask, Begun, Ending
 
 __all__ = ["application"]
 WRITTEN_BACK_SECONDS = 1.5
+LEASE_SECONDS = 2  # of what is tried with dead processes: nobody wants to wait
 _HEAD = struct.Struct(">4s16s16sQ16s")  # the beginning of sealed_body's format
 
 
@@ -70,6 +73,52 @@ def write_back_later() -> None:
     services.change_chat = change_later
 
 
+def expire_soon() -> None:
+    """Nothing is broken: leases are short, so that others soon end what a stopped process has left."""
+    leases.LEASE_SECONDS = turns.LEASE_SECONDS = LEASE_SECONDS
+    runner.REAP_SECONDS = 1.0
+
+
+def finish_unfenced() -> None:
+    """A process stores how its answer ended, whoever has ended it before."""
+    expire_soon()
+    finish = turns.finish
+
+    def finish_anyway(turn: UUID, ending: Ending, *, runner: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE chats_turn SET status = 'running', finished_at = NULL, runner = %s WHERE id = %s",
+                [runner, turn],
+            )
+        return finish(turn, ending, runner=runner)
+
+    turns.finish = finish_anyway
+
+
+def forget_the_text() -> None:
+    """An answer whose process died is ended without the text that it had."""
+    expire_soon()
+    interrupt = leases.interrupt
+
+    def interrupt_without(turn: UUID, *, streamed: str = "") -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM chats_turndraft WHERE turn_id = %s", [turn])
+        interrupt(turn)
+
+    leases.interrupt = interrupt_without
+
+
+def skip_a_character() -> None:
+    """A stream that is taken up again goes on one character too far."""
+    resume_at = streaming.Encoder._resume_at
+
+    def resume_behind(encoder: streaming.Encoder, last_event_id: str) -> int:
+        place = resume_at(encoder, last_event_id)
+        return place + 1 if place else 0
+
+    streaming.Encoder._resume_at = resume_behind
+
+
 def _unseal_as(believed: Callable[[Identity, Identity], Identity]) -> None:
     def unseal(value: bytes, *, expected: Identity) -> bytes:
         found = expected
@@ -88,6 +137,10 @@ VARIANTS = (
     ask_no_owner,
     ignore_keys,
     write_back_later,
+    expire_soon,
+    finish_unfenced,
+    forget_the_text,
+    skip_a_character,
 )
 
 {variant.__name__: variant for variant in VARIANTS}[os.environ["BROKEN"]]()

@@ -29,15 +29,18 @@ import httpx2
 import redis
 
 from mundap.embedded import supervisor
-from tests.faults import roles, stored
+from tests.faults import roles, stored, talks
 from tests.faults.arena import POOL, Arena, running_arena
 from tests.faults.checker import Report, check, explain
 from tests.faults.clients import Session, World
 from tests.faults.fault_deck import FaultDeck
 from tests.faults.history import History, read_history
+from tests.faults.node_deck import NodeDeck
 
 NODES = 3
 OWNERS = ("u1", "u2", "u3", "u4")
+TALKERS = ("t1", "t2", "t3")  # who follow long answers
+TALKS = 4  # of each at once
 STRANGER = "u9"
 ASYNC_POOL = 8  # config/async_database.py
 REDIS_CONNECTIONS = 40  # a node's: bodies, and the cache framework's
@@ -74,9 +77,8 @@ def main() -> int:
             )
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    say(
-        f"99 % of reads within {report.p99_calm_ms} ms; with Redis paused {report.p99_paused_ms} ms"
-    )
+    paused = f"with Redis paused {report.p99_paused_ms} ms"
+    say("\n".join([f"99 % of reads within {report.p99_calm_ms} ms; {paused}", *report.told]))
     say(f"history: {path}")
     if not report.is_clean:
         say(explain(report))
@@ -95,7 +97,7 @@ async def run(home: Path, database: str, path: Path, *, seconds: float, seed: in
         "SECRET_KEY": "only-for-the-chaos-run-0123456789-abcdefghijklmnop",
         "DJANGO_SETTINGS_MODULE": "mundap.config.settings",
     }
-    people = _make_people(environment, [*OWNERS, STRANGER])
+    people = _make_people(environment, [*OWNERS, *TALKERS, STRANGER])
     history = History(path)
     log = path.with_suffix(".log")
     async with running_arena(
@@ -115,6 +117,7 @@ async def run(home: Path, database: str, path: Path, *, seconds: float, seed: in
         await _record_metrics(arena, history)
     names = {person.id: person.name for person in people.values()}
     stored.record_stored(database, history, names=names)
+    stored.record_answers(arena.model.answers, history)
     history.close()
     return check(read_history(path))
 
@@ -141,7 +144,10 @@ async def _live(
         sessions = [asyncio.create_task(each) for each in _sessions(world, people)]
         progress = asyncio.create_task(_tell(history))
         try:
-            await FaultDeck(arena, world, home=home).play(until=until)
+            await asyncio.gather(
+                FaultDeck(arena, world, home=home).play(until=until),
+                NodeDeck(arena, world).play(until=until),
+            )
         finally:
             world.is_over = True
             progress.cancel()
@@ -150,13 +156,21 @@ async def _live(
 
 
 def _sessions(world: World, people: Mapping[str, Person]) -> list[Any]:
-    """Return what each session does: two readers and a writer for each owner, a second writer for two of them."""
-    lives = []
+    """Return what each session does.
+
+    Two readers and a writer for each owner, a second writer for two of them; talkers, and a reader of what they have.
+    """
+    lives: list[Any] = []
     for number, owner in enumerate(OWNERS):
         crew = [roles.read, roles.read, roles.write] + [roles.write] * (number % 2)
         for place, role in enumerate(crew):
             person = people[owner]
             session = Session(world, name=f"{owner}.{place}", user=owner, token=person.token)
+            lives.append(role(session, world))
+    for owner in TALKERS:
+        for place, role in enumerate([talks.talk] * TALKS + [roles.read]):
+            token = people[owner].token
+            session = Session(world, name=f"{owner}.{place}", user=owner, token=token)
             lives.append(role(session, world))
     for place in range(2):
         person = people[STRANGER]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx2
 
 from tests.faults.history import History, Record, shown_log, shown_message
+from tests.faults.reading import Reading
 
 REQUEST_SECONDS = 40.0  # longer than a lease and a reaper's round together
 SHELF = "shelf"
@@ -41,12 +43,20 @@ class World:
     chance: random.Random
     chats: list[Chat] = field(default_factory=list)
     is_over: bool = False
+    is_settling: bool = False  # nothing begins that takes long
     counter: int = 0
+    away: set[int] = field(default_factory=set)  # nodes that a balancer has taken out
+    answering: Counter[int] = field(default_factory=Counter)  # long answers that each node writes
 
     def next_number(self) -> int:
         """Return a number that was not used before."""
         self.counter += 1
         return self.counter
+
+    def any_node(self) -> int:
+        """Return the number of a node that new requests go to."""
+        there = [number for number in range(len(self.nodes)) if number not in self.away]
+        return self.chance.choice(there or range(len(self.nodes)))
 
     def chats_of(self, user: str) -> list[Chat]:
         """Return the chats of a user that are in use."""
@@ -62,19 +72,77 @@ class Session:
         self.user = user
         self._headers = {"Authorization": f"Bearer {token}"}
         self._etags: dict[str, str] = {}
+        self.last_exchange: dict[str, list[dict[str, Any]]] = {}  # of the chats that it has read
 
     # --- what it may do
-    async def ask(self, chat: Chat | None, *, key: str, token: str, give_up: float = 0.0) -> Record:
+    async def ask(
+        self,
+        chat: Chat | None,
+        *,
+        key: str,
+        token: str,
+        give_up: float = 0.0,
+        reading: Reading | None = None,
+    ) -> Record:
         """Post a question, as JSON or as a stream; leave after `give_up` seconds, as if the reply were lost."""
         path = f"chats/{chat.id}/turns/" if chat else "chats/"
-        text = f"How do I keep the cache in memory with Redis? ({token})"
-        body = {"text": text} | ({} if chat else {"collection": SHELF})
+        body = {"text": question_of(token)} | ({} if chat else {"collection": SHELF})
         record: Record = {"op": "ask", "key": key, "token": token, "is_first": chat is None}
         record["chat"] = chat.id if chat else None
         headers = {"Idempotency-Key": key}
-        if self.world.chance.random() < 0.5:
+        if reading or self.world.chance.random() < 0.5:
             headers["Accept"] = "text/event-stream"
-        return await self._send("POST", path, record, json=body, headers=headers, give_up=give_up)
+        return await self._send(
+            "POST", path, record, json=body, headers=headers, give_up=give_up, reading=reading
+        )
+
+    async def revise(
+        self,
+        chat: Chat,
+        what: str,
+        *,
+        message: str,
+        key: str,
+        token: str,
+        give_up: float = 0.0,
+        reading: Reading | None = None,
+    ) -> Record:
+        """Edit a question, or have an answer `regenerate`d or `continue`d; `token` names the question then."""
+        record = {"op": "revise", "what": what, "chat": chat.id, "key": key, "token": token}
+        body = {"text": question_of(token)} if what == "edit" else {}
+        headers = {"Idempotency-Key": key}
+        if reading:
+            headers["Accept"] = "text/event-stream"
+        path = f"messages/{message}/{what}/"
+        return await self._send(
+            "POST", path, record, json=body, headers=headers, give_up=give_up, reading=reading
+        )
+
+    async def follow(
+        self, chat: str, turn: str, *, reading: Reading, give_up: float = 0.0
+    ) -> Record:
+        """Go on reading a turn's stream, at any node."""
+        headers = {"Last-Event-ID": reading.last_event_id} if reading.last_event_id else {}
+        record = {"op": "follow", "chat": chat, "turn": turn, "after": reading.last_event_id}
+        return await self._send(
+            "GET",
+            f"turns/{turn}/stream/",
+            record,
+            headers=headers,
+            give_up=give_up,
+            reading=reading,
+        )
+
+    async def follow_chat(self, chat: str, *, reading: Reading, give_up: float = 0.0) -> Record:
+        """Read whatever is being answered in a chat, as useChat does when it comes back."""
+        record = {"op": "follow chat", "chat": chat}
+        path = f"chats/{chat}/stream"
+        return await self._send("GET", path, record, give_up=give_up, reading=reading)
+
+    async def stop(self, chat: str, turn: str) -> Record:
+        """Ask any node to stop a turn."""
+        record = {"op": "stop", "chat": chat, "turn": turn}
+        return await self._send("POST", f"turns/{turn}/stop/", record, json={})
 
     async def read(self, chat: Chat, *, door: str = "") -> Record:
         """Read a chat, with the entity tag that it knows or without."""
@@ -131,6 +199,7 @@ class Session:
         """Try to get at somebody else's chat."""
         etag = {"If-None-Match": self.world.chance.choice(chat.etags)} if chat.etags else {}
         turn = chat.turns[-1] if chat.turns else chat.id
+        answer = chat.answers[-1] if chat.answers else chat.id
         ways: list[tuple[str, str, dict[str, str], Any]] = [
             ("GET", f"chats/{chat.id}/", {}, None),
             ("GET", f"chats/{chat.id}/", etag, None),
@@ -140,6 +209,9 @@ class Session:
             ("GET", f"chats/{chat.id}/stream", {}, None),
             ("PATCH", f"chats/{chat.id}/", {}, {"title": "mine"}),
             ("POST", f"chats/{chat.id}/turns/", {}, {"text": "Redis?"}),
+            ("POST", f"turns/{turn}/stop/", {}, {}),
+            ("POST", f"messages/{answer}/regenerate/", {}, {}),
+            ("POST", f"messages/{answer}/continue/", {}, {}),
         ]
         # Mostly the read that the cache answers.
         place = self.world.chance.choice((0, 0, 0, 1, 1, *range(len(ways))))
@@ -157,8 +229,10 @@ class Session:
         headers: Mapping[str, str] | None = None,
         json: Any = None,
         give_up: float = 0.0,
+        reading: Reading | None = None,
     ) -> Record:
-        node = self.world.chance.randrange(len(self.world.nodes))
+        node = self.world.any_node()
+        reading = reading or Reading()
         # Sent last, so that a key of its own wins.
         record = {"session": self.name, "user": self.user, "node": node, "status": 0} | record
         record["start"] = time.monotonic()
@@ -171,18 +245,22 @@ class Session:
                     json=json,
                 )
                 async with request as response:
-                    await self._take(response, record)
+                    await self._take(response, record, reading)
         except TimeoutError:
             record |= {"status": 0, "error": "left" if give_up else "timeout"}
         except httpx2.HTTPError as exc:
             record |= {"status": 0, "error": type(exc).__name__}
+        if reading.names:
+            record |= reading.record()
         record["end"] = time.monotonic()
         self.world.history.add("op", **record)
         return record
 
-    async def _take(self, response: httpx2.Response, record: Record) -> None:
+    async def _take(self, response: httpx2.Response, record: Record, reading: Reading) -> None:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
-            await _take_stream(response, record)
+            async for line in response.aiter_lines():
+                if reading.take(line):
+                    record["status"] = response.status_code
             return
         content = await response.aread()
         record["status"] = response.status_code
@@ -193,7 +271,7 @@ class Session:
                 self._take_log(content, record)
             case "list" if response.status_code in (200, 304):
                 self._take_list(response, content, record)
-            case "ask":
+            case "ask" | "revise" | "stop":
                 _take_turn(content, record)
 
     def _take_chat(self, response: httpx2.Response, content: bytes, record: Record) -> None:
@@ -203,6 +281,7 @@ class Session:
         if response.status_code == 200:
             chat = json.loads(content)
             record["rev"] = chat["rev"]
+            self.last_exchange[chat["id"]] = chat["messages"][-2:]
             record["digest"] = self.world.history.add_body(
                 content,
                 chat=chat["id"],
@@ -224,6 +303,11 @@ class Session:
             record["is_whole"] = page["next"] is None
 
 
+def question_of(token: str) -> str:
+    """Return the text of the question with this name."""
+    return f"How do I keep the cache in memory with Redis? ({token})"
+
+
 def _take_turn(content: bytes, record: Record) -> None:
     """Take a turn as one document; a refusal has none."""
     try:
@@ -233,27 +317,9 @@ def _take_turn(content: bytes, record: Record) -> None:
     if "turn" in turn:
         record |= {"turn": turn["turn"], "chat": turn["chat"], "message": turn["message"]["id"]}
         record["acked"] = time.monotonic()
-
-
-async def _take_stream(response: httpx2.Response, record: Record) -> None:
-    """Take a turn as a stream: acknowledged with its first part."""
-    record |= {"text": "", "is_ended": False}
-    async for line in response.aiter_lines():
-        if line == "data: [DONE]":
-            record["status"] = response.status_code
-        elif line.startswith("data: "):
-            _take_part(json.loads(line[6:]), record)
-
-
-def _take_part(part: dict[str, Any], record: Record) -> None:
-    match part["type"]:
-        case "start":
-            names = part["messageMetadata"]
-            record |= {"turn": names["turn"], "chat": names["chat"], "message": part["messageId"]}
-            record["acked"] = time.monotonic()
-        case "text-delta":
-            record["text"] += part["delta"]
-        case "data-final":
-            record["text"] = part["data"]["text"]
-        case "finish":
-            record["is_ended"] = True
+        record["state"] = turn["status"]
+        if turn["status"] != "running":
+            record |= {"text": turn["message"]["text"], "is_ended": True}
+    elif "error" in turn:
+        record["code"] = turn["error"]["code"]
+        record["running"] = turn["error"].get("turn", "")

@@ -1,4 +1,7 @@
-"""The faults of a run, one after the other from a shuffled deck, so that each kind comes before any comes again."""
+"""The faults of Redis and PostgreSQL during a run, one after the other from a shuffled deck.
+
+Each kind comes before any comes again. What happens to the nodes meanwhile is dealt from `node_deck.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,7 @@ from tests.faults.proxy import Weather
 Fault = Callable[[], Awaitable[None]]
 CALM_SECONDS = (0.2, 1.0)  # after values were changed
 RECOVERY_SECONDS = (1.0, 2.5)  # after an outage: the servers leave Redis alone for two seconds
-SETTLE_SECONDS = (
-    18.0  # before the end: nothing is killed, whose turns would have to wait for their leases
-)
+SETTLE_SECONDS = 10.0  # before the end: the database is left alone
 POSTGRES_SECONDS = 60.0
 LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
 
@@ -68,10 +69,7 @@ class FaultDeck:
         return deck
 
     def _kills(self) -> dict[str, Fault]:
-        faults: dict[str, Fault] = {"node killed": self._kill_node}
-        if self._home is not None:
-            faults["postgres"] = self._restart_postgres
-        return faults
+        return {"postgres": self._restart_postgres} if self._home is not None else {}
 
     def _faults(self) -> dict[str, Fault]:
         weathers = {
@@ -185,15 +183,7 @@ class FaultDeck:
             )
             await self._hold(0.05, 0.3)
 
-    # --- other processes
-    async def _kill_node(self) -> None:
-        """Kill a node in the middle of answers, and start it again."""
-        node = self._chance.choice(self._arena.nodes)
-        node.kill()
-        await self._hold(0.1, 0.5)
-        node.launch()
-        await node.until_ready()
-
+    # --- the database
     async def _restart_postgres(self) -> None:
         """Stop the database as a crash does; the home's watcher starts it again."""
         assert self._home is not None

@@ -1,11 +1,15 @@
 """What a run did and saw: one JSON object a line, in the order in which things ended.
 
 kind "run"     {seconds, seed}
-kind "fault"   {name, start, end}
+kind "fault"   {name, start, end}; of a node also {node, pid}
 kind "op"      {session, user, op, start, end, status, chat …}: one request; `status` 0 means that no reply came
 kind "body"    {digest, chat, title, messages}: a chat as it was shown, written once for each digest
-kind "stored"  {chat, owner, deleted, next_position, title, messages}: a chat in PostgreSQL after the run
-kind "turn"    {turn, chat, owner, key, status, answer}: a turn in PostgreSQL after the run
+kind "stored"  {chat, owner, deleted, next_position, title, messages, former}: a chat in PostgreSQL after the run, and
+               its messages that are not current
+kind "turn"    {turn, chat, owner, key, status, question, answer, state, text, pid, error, stop_seconds}: a turn in
+               PostgreSQL after the run, with its answer's state and text, the process that ran it, and how long after
+               it was asked to stop it ended
+kind "answers" {token, count}: how often the model has begun to answer a question
 kind "left"    {what, count, bound}: what there must not be more of after the run, such as connections
 kind "metrics" {node, counts}: what a node has counted of the cache
 

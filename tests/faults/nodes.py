@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,6 +72,23 @@ class Node:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """Stop the process where it is: its connections stay, and its time does not."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on, as if nothing had happened."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def end(self, *, within_seconds: float) -> None:
+        """Ask it to end, and return when it has; kill it if that takes longer."""
+        assert self._process is not None
+        self._process.terminate()
+        last = time.monotonic() + within_seconds
+        while self._process.poll() is None and time.monotonic() < last:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        self.kill()
 
     @property
     def pid(self) -> int:

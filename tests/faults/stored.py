@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -44,18 +45,17 @@ def record_connections(url: str, history: History, *, bound: int) -> None:
 def record_stored(url: str, history: History, *, names: dict[str, str]) -> None:
     """Record all chats and turns; `names` are the users by id."""
     with psycopg.connect(url, autocommit=True) as database:
-        messages: dict[str, list[list[Any]]] = {}
-        texts: dict[str, str] = {}
+        current: dict[str, list[list[Any]]] = {}
+        former: dict[str, list[list[Any]]] = {}
         for row in database.execute(
             """
-            SELECT chat_id::text, position, id::text, role, state, text, comment FROM chats_message
-            WHERE is_current ORDER BY chat_id, position, version
+            SELECT is_current, chat_id::text, position, id::text, role, state, text, comment FROM chats_message
+            ORDER BY chat_id, position, version
             """
         ):
-            chat, position, message, role, state, text, comment = row
-            texts[message] = text
+            is_current, chat, position, message, role, state, text, comment = row
             entry = [position, message, role, state, token_of(text), digest_of(text), comment]
-            messages.setdefault(chat, []).append(entry)
+            (current if is_current else former).setdefault(chat, []).append(entry)
         for row in database.execute(
             "SELECT id::text, owner_id::text, title, next_position, deleted_at IS NOT NULL FROM chats_chat"
         ):
@@ -67,23 +67,46 @@ def record_stored(url: str, history: History, *, names: dict[str, str]) -> None:
                 title=title,
                 next_position=next_position,
                 deleted=is_deleted,
-                messages=messages.get(chat, []),
+                messages=current.get(chat, []),
+                former=former.get(chat, []),
             )
-        for row in database.execute(
-            "SELECT id::text, chat_id::text, owner_id::text, idempotency_key, status, answer_id::text FROM chats_turn"
-        ):
-            turn, chat, owner, key, status, answer = row
-            history.add(
-                "turn",
-                turn=turn,
-                chat=chat,
-                owner=names.get(owner, owner),
-                key=key,
-                status=status,
-                answer=answer,
-                text=texts.get(answer),
-            )
+        _record_turns(database, history, names=names)
     history.flush()
+
+
+def _record_turns(
+    database: psycopg.Connection[Any], history: History, *, names: dict[str, str]
+) -> None:
+    for row in database.execute(
+        """
+        SELECT t.id::text, t.chat_id::text, t.owner_id::text, t.idempotency_key, t.status, t.question_id::text,
+               t.answer_id::text, m.state, m.text, t.runner, t.error->>'code',
+               extract(epoch FROM t.finished_at - t.stop_requested_at)::float8
+        FROM chats_turn t LEFT JOIN chats_message m ON m.id = t.answer_id
+        """
+    ):
+        turn, chat, owner, key, status, question, answer, state, text, runner, error, stopped = row
+        history.add(
+            "turn",
+            turn=turn,
+            chat=chat,
+            owner=names.get(owner, owner),
+            key=key,
+            status=status,
+            question=question,
+            answer=answer,
+            state=state,
+            text=text,
+            pid=int(runner.split(":")[-2]),
+            error=error,
+            stop_seconds=stopped,
+        )
+
+
+def record_answers(answers: Mapping[str, int], history: History) -> None:
+    """Record how many answers the model has begun to give to each question."""
+    for token, count in answers.items():
+        history.add("answers", token=token, count=count)
 
 
 def _one(database: psycopg.Connection[Any], statement: str) -> int:

@@ -9,6 +9,7 @@ from redis import Redis
 
 Change = Callable[[Redis, random.Random], None]
 BODIES = "mundap1:*:body"
+EVENTS = "mundap1:*:events"
 EXPIRES_SECONDS = 600
 
 
@@ -95,6 +96,48 @@ def evict(client: Redis, chance: random.Random) -> None:
             client.delete(key)
 
 
+def _streams(client: Redis) -> list[bytes]:
+    """Return the keys of running answers."""
+    return [key for key in client.scan_iter(EVENTS, count=1000) if client.type(key) == b"stream"]
+
+
+def evict_events(client: Redis, chance: random.Random) -> None:
+    """Half of the running answers gone."""
+    for key in _streams(client):
+        if chance.random() < 0.5:
+            client.delete(key)
+
+
+def trim_events(client: Redis, chance: random.Random) -> None:
+    """The beginning of each running answer gone."""
+    for key in _streams(client):
+        client.xtrim(key, maxlen=chance.randrange(3))
+
+
+def swap_events(client: Redis, chance: random.Random) -> None:
+    """Each answer's stream under another answer's key: other users' among them."""
+    found = {key: client.dump(key) for key in _streams(client)}
+    moved = list(found.values())
+    chance.shuffle(moved)
+    for key, value in zip(found, moved, strict=True):
+        if value is not None:
+            client.restore(key, EXPIRES_SECONDS * 1000, value, replace=True)
+
+
+def forge_events(client: Redis, chance: random.Random) -> None:
+    """An entry of rubbish, or an old one once more, behind the last of each: the true next ones are refused."""
+    for key in _streams(client):
+        old = client.xrange(key, count=1)
+        rubbish = {"e": chance.randbytes(40), "s": chance.randbytes(16)}
+        client.xadd(key, old[0][1] if old and chance.random() < 0.5 else rubbish)
+
+
+def change_event_types(client: Redis, _chance: random.Random) -> None:
+    """A string in the place of each stream."""
+    for key in _streams(client):
+        client.set(key, "a", ex=EXPIRES_SECONDS)
+
+
 def empty(client: Redis, _chance: random.Random) -> None:
     """Everything gone."""
     client.flushall()
@@ -110,4 +153,9 @@ CHANGES: dict[str, Change] = {
     "wrong type": change_types,
     "evicted": evict,
     "flushed": empty,
+    "events evicted": evict_events,
+    "events trimmed": trim_events,
+    "events swapped": swap_events,
+    "events forged": forge_events,
+    "events of another type": change_event_types,
 }

@@ -16,14 +16,16 @@ import httpx2
 import pytest
 from django.db import connection
 
-from tests.faults import roles, stored, tampering
+from tests.faults import roles, stored, talks, tampering
 from tests.faults.arena import Arena, running_arena
 from tests.faults.checker import Report, check, explain
 from tests.faults.clients import Chat, Session, World
 from tests.faults.failover import lose_a_commit
 from tests.faults.history import History, read_history
 from tests.faults.nodes import APPLICATION
+from tests.faults.paced_model import Manner
 from tests.faults.people import make_people
+from tests.faults.reading import Reading
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
@@ -109,11 +111,7 @@ async def _tried(folder: Path, people: People, *, variant: str = "", sign: str =
             if variant:
                 parts.nodes[0].kill()
             await asyncio.gather(*others)
-    stored.record_stored(
-        _database(), history, names={one["id"]: name for name, one in people.items()}
-    )
-    history.close()
-    return check(read_history(history.path))
+    return _judged(history, people)
 
 
 async def _go_through_it(arena: Arena, session: Session, token: str, sign: str) -> None:
@@ -131,6 +129,78 @@ async def _go_through_it(arena: Arena, session: Session, token: str, sign: str) 
         world.history.flush()
         if sign and sign in check(read_history(world.history.path)).kinds:
             return
+
+
+# What is broken, what the checker must say, and for how long there is text before the process is stopped.
+BROKEN_TURNS = [
+    ("finish_unfenced", "stuck", 1.5),
+    ("forget_the_text", "lost", 4.6),
+    ("skip_a_character", "stuck", 0.0),
+]
+LONG_ANSWER, SHORT_ANSWER = Manner(words=90, milliseconds=80), Manner(words=30, milliseconds=80)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("variant", "kind", "seconds"), BROKEN_TURNS)
+def test_a_broken_turn_is_noticed(tmp_path: Path, variant: str, kind: str, seconds: float) -> None:
+    people = make_people("u1")
+    report = asyncio.run(_turn_tried(tmp_path, people, variant=variant, stop_after=seconds))
+    assert kind in report.kinds, explain(report)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_trial_finds_nothing_in_a_turn_itself(tmp_path: Path) -> None:
+    people = make_people("u1")
+    report = asyncio.run(_turn_tried(tmp_path, people, variant="expire_soon", stop_after=1.5))
+    assert report.is_clean, explain(report)
+    assert "1 interrupted" in report.told[0]
+
+
+async def _turn_tried(folder: Path, people: People, *, variant: str, stop_after: float) -> Report:
+    """Have a long answer followed at two nodes; its own is stopped until the other has ended it, and then goes on."""
+    history = History(folder / "history.jsonl")
+    chance = random.Random(1)  # noqa: S311
+    arena = running_arena(
+        folder,
+        nodes=2,
+        environment={"DATABASE_URL": _database(), "BROKEN": variant},
+        application="tests.faults.broken:application",
+        chance=chance,
+        log=folder / "node.log",
+    )
+    async with arena as parts, httpx2.AsyncClient(timeout=30) as http:
+        world = World(history, [node.url for node in parts.nodes], http, chance)
+        session, reading = _session(world, people, "u1"), Reading()
+        world.away = {1}
+        asked = await session.ask(
+            None,
+            key="first",
+            token=f"q-u1-1{(LONG_ANSWER if stop_after else SHORT_ANSWER).suffix}",
+            reading=reading,
+            give_up=stop_after or 1.0,
+        )
+        chat, turn = asked["chat"], asked["turn"]
+        world.away, start = {0}, time.monotonic()
+        if stop_after:
+            parts.nodes[0].pause()
+        await asyncio.gather(
+            session.follow(chat, turn, reading=reading),
+            talks.follow(session, chat, turn, Reading()),
+        )
+        if stop_after:
+            parts.nodes[0].resume()
+            end, pid = time.monotonic(), parts.nodes[0].pid
+            history.add("fault", name="node stopped", node=0, pid=pid, start=start, end=end)
+        world.away = {1}
+        await talks.follow(session, chat, turn, Reading())
+    return _judged(history, people)
+
+
+def _judged(history: History, people: People) -> Report:
+    names = {one["id"]: name for name, one in people.items()}
+    stored.record_stored(_database(), history, names=names)
+    history.close()
+    return check(read_history(history.path))
 
 
 def _session(world: World, people: People, name: str) -> Session:

@@ -64,13 +64,34 @@ def stored(
 
 def turn(name: str = "t1", **values: Any) -> Record:
     base = {"chat": CHAT, "owner": "u1", "key": "k1", "status": "complete", "answer": "m1"}
+    base |= {"question": "m0", "error": None}
     return {"kind": "turn", "turn": name, "text": ANSWER} | base | values
+
+
+def follow(start: float, told: str, **values: Any) -> Record:
+    base = {
+        "turn": "t1",
+        "told": told,
+        "text": told,
+        "is_ended": False,
+        "marks": [[start, len(told)]],
+    }
+    return op("follow", start, **(base | values))
+
+
+def death(start: float, name: str = "node killed", pid: int = 7) -> Record:
+    return {"kind": "fault", "name": name, "node": 0, "pid": pid, "start": start, "end": start + 1}
+
+
+def interrupted(kept: str) -> Record:
+    """The second turn, ended by others with this text."""
+    return TURN_AGAIN | {"status": "interrupted", "text": kept, "pid": 7}
 
 
 PAIR = (message(0, "m0", QUESTION), message(1, "m1", ANSWER))
 SECOND = (message(2, "m2", "More? (q-u1-2)"), message(3, "m3", "q-u1-2 Yes [1]."))
 ASK_AGAIN = {"key": "k2", "token": "q-u1-2", "turn": "t2", "message": "m3", "is_first": False}
-TURN_AGAIN = turn("t2", key="k2", answer="m3")
+TURN_AGAIN = turn("t2", key="k2", question="m2", answer="m3")
 WHOLE = [*PAIR, *SECOND]
 
 
@@ -99,6 +120,9 @@ def good() -> list[Record]:
         stored(*WHOLE, title="named"),
         turn(),
         TURN_AGAIN,
+        {"kind": "answers", "token": "q-u1-1", "count": 1},
+        follow(15, "q-u1-1 Use"),
+        follow(16, ANSWER, after="t1-10", is_ended=True, state="complete"),
         {"kind": "left", "what": "database connections", "count": 10, "bound": 54},
     ]
 
@@ -108,7 +132,7 @@ def test_a_good_history_is_clean() -> None:
     assert report.violations == []
     assert report.summary() == {
         "seconds": 9.5,
-        "operations": 15,
+        "operations": 17,
         "faults": 1,
         "stale": 0,
         "lost": 0,
@@ -213,8 +237,59 @@ BAD: dict[str, tuple[str, list[Record]]] = {
     ),
     "a stream that told another text": (
         "stuck",
-        [op("replay", 20, turn="t1", text="Something", is_ended=False)],
+        [op("replay", 20, turn="t1", text="Other", told="Other", is_ended=False)],
     ),
+    "a stream that left out a character": (
+        "stuck",
+        [follow(20, ANSWER[:4] + ANSWER[5:], text=ANSWER, is_ended=True)],
+    ),
+    "two readers who were told different things": (
+        "stuck",
+        [
+            interrupted("q-u1-2"),
+            death(30),
+            follow(20, "q-u1-2 Yes or", turn="t2"),
+            follow(21, "q-u1-2 Yes and", turn="t2"),
+        ],
+    ),
+    "a stream that ended as another state": (
+        "stuck",
+        [follow(20, ANSWER, is_ended=True, state="failed")],
+    ),
+    "an answer in another state than its turn": ("stuck", [turn(state="failed")]),
+    "a text that a living process told and did not store": (
+        "lost",
+        [follow(20, ANSWER + " And more.")],
+    ),
+    "a text that was told long before its process died": (
+        "lost",
+        [interrupted("q-u1-2"), death(40), follow(20, "q-u1-2 Yes", turn="t2")],
+    ),
+    "a text that a process lost that was asked to end": (
+        "lost",
+        [
+            interrupted("q-u1-2"),
+            death(20, "node restarted"),
+            follow(20, "q-u1-2 Yes", turn="t2"),
+        ],
+    ),
+    "a part that passes for the whole answer": ("lost", [turn(text="q-u1-1 Use")]),
+    "an answer that failed for no reason": ("failed", [turn(status="failed")]),
+    "an answer that was interrupted for no reason": ("failed", [turn(status="interrupted", pid=3)]),
+    "an answer that was made twice": (
+        "duplicate",
+        [{"kind": "answers", "token": "q-u1-1", "count": 2}],
+    ),
+    "a stop that took long": ("stuck", [turn(stop_seconds=9.0)]),
+    "a new version that is not stored": (
+        "lost",
+        [op("revise", 20, what="edit", key="k9", token="q-u1-9", turn="t9", message="m9")],
+    ),
+    "an answer under another question": (
+        "lost",
+        [body("b9", PAIR[0], message(1, "m1", "q-u1-2 Yes [1]."))],
+    ),
+    "a current answer to a former question": ("lost", [turn(question="m0a")]),
     "a 500": ("failed", [op("read", 20, status=500)]),
     "a 503 that nothing explains": ("failed", [op("read", 20, status=503)]),
     "a good key refused": ("failed", [op("ask", 20, status=422, key="k9")]),
@@ -237,6 +312,25 @@ def test_a_503_while_the_database_is_away_is_no_violation() -> None:
     outage = {"kind": "fault", "name": "postgres", "start": 19.5, "end": 21.0}
     assert check([*good(), outage, op("read", 20, status=503)]).is_clean
     assert not check([*good(), outage, op("read", 20, status=500)]).is_clean
+
+
+def test_what_a_killed_process_told_last_may_be_lost() -> None:
+    told = follow(28, "q-u1-2 Yes", turn="t2")
+    assert check([*good(), interrupted("q-u1-2"), death(30), told]).is_clean
+
+
+def test_versions_that_are_not_current_were_shown_as_well() -> None:
+    edited = [message(0, "m0b", "Redis? (q-u1-3)"), message(1, "m1b", "q-u1-3 Use it [1].")]
+    history = [*good(), stored(*edited, *SECOND, title="named", former=list(PAIR))]
+    history += [turn("t3", key="k3", question="m0b", answer="m1b", text="q-u1-3 Use it [1].")]
+    assert check(history).is_clean
+
+
+def test_a_broken_model_explains_a_failed_answer() -> None:
+    name = "q-u1-4w9p9cut3"
+    asked = [message(0, "m0", f"Redis? ({name})"), message(1, "m1", name, state="failed")]
+    history = [stored(*asked), turn(status="failed", text=name, error="model_error")]
+    assert check(history).is_clean
 
 
 def test_a_change_whose_reply_was_lost_may_have_happened_or_not() -> None:

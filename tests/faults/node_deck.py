@@ -1,0 +1,105 @@
+"""What happens to server processes during a run: killed, stopped past their leases, restarted one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from tests.faults.arena import SHUTDOWN_SECONDS, Arena
+from tests.faults.clients import World
+from tests.faults.nodes import Node
+
+STOPPED_SECONDS = (
+    17.0  # a lease, and others have ended what ran there; the model is waited for longer
+)
+CLOSE_SECONDS = 8.0  # beyond what running answers get: storing them, closing connections
+BUSY_ANSWERS, BUSY_WAITS = 3, 30  # that a node should write, and how often that is waited for
+CALM_SECONDS = (0.5, 2.0)
+# Before the end nothing happens whose turns would have to wait for their leases.
+SETTLE_SECONDS = 19.0
+
+Fault = Callable[[], Awaitable[None]]
+
+
+class NodeDeck:
+    """The faults that can happen to the nodes, and their record."""
+
+    def __init__(self, arena: Arena, world: World) -> None:
+        self._arena = arena
+        self._world = world
+        self._chance = arena.chance
+
+    async def play(self, *, until: float) -> None:
+        """Let them happen until a moment of the monotonic clock: each kind before any comes again."""
+        deck: list[Fault] = []
+        await self._hold()
+        while until - time.monotonic() > SETTLE_SECONDS:
+            if not deck:
+                deck = [self._kill, self._kill, self._restart_all, self._stop_past_its_lease]
+                self._chance.shuffle(deck)
+            await deck.pop()()
+            await self._hold()
+        self._world.is_settling = True
+
+    async def _kill(self) -> None:
+        """Kill a node in the middle of answers, and start it again."""
+        node, pid = await self._busiest()
+        start = time.monotonic()
+        node.kill()
+        await asyncio.sleep(self._chance.uniform(0.1, 0.5))
+        node.launch()
+        await node.until_ready()
+        self._note("node killed", node, pid=pid, start=start)
+
+    async def _stop_past_its_lease(self) -> None:
+        """Stop a node until others have ended its turns: it must not notice by storing what it still has."""
+        node, pid = await self._busiest()
+        self._world.away.add(node.number)
+        start = time.monotonic()
+        node.pause()
+        try:
+            await asyncio.sleep(STOPPED_SECONDS)
+        finally:
+            node.resume()
+            self._world.away.discard(node.number)
+        self._note("node stopped", node, pid=pid, start=start)
+
+    async def _restart_all(self) -> None:
+        """As with a new version: one node after the other is taken out, ends, and comes back."""
+        for node in self._arena.nodes:
+            pid, start = node.pid, time.monotonic()
+            self._world.away.add(node.number)
+            try:
+                await node.end(within_seconds=SHUTDOWN_SECONDS + CLOSE_SECONDS)
+                took = time.monotonic() - start
+                node.launch()
+                await node.until_ready()
+            finally:
+                self._world.away.discard(node.number)
+            self._note("node restarted", node, pid=pid, start=start)
+            self._world.history.add(
+                "left",
+                what="seconds that a node took to end",
+                count=round(took, 2),
+                bound=SHUTDOWN_SECONDS + CLOSE_SECONDS - 1,
+            )
+
+    async def _busiest(self) -> tuple[Node, int]:
+        """Return the node that writes most of the long answers, once there are some, and its process."""
+        busy = self._world.answering
+        for _wait in range(BUSY_WAITS):
+            if max(busy.values(), default=0) >= BUSY_ANSWERS:
+                break
+            await asyncio.sleep(0.1)
+        number = max(range(len(self._arena.nodes)), key=lambda each: busy[each])
+        node = self._arena.nodes[number]
+        return node, node.pid
+
+    def _note(self, name: str, node: Node, *, pid: int, start: float) -> None:
+        self._world.history.add(
+            "fault", name=name, node=node.number, pid=pid, start=start, end=time.monotonic()
+        )
+
+    async def _hold(self) -> None:
+        await asyncio.sleep(self._chance.uniform(*CALM_SECONDS))
