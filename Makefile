@@ -31,7 +31,7 @@ test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor N
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
-chaos: $(VENV)/.installed-dev  ## Let everything around the servers fail for DURATION seconds (and SEED), and judge what readers saw
+chaos: $(VENV)/.installed-dev  ## Let three servers and everything around them fail for DURATION seconds (and SEED), and judge what people saw
 	@$(BIN)/python -m tests.faults.chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.installed-dev  ## Format, lint, types and templates
