@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,9 @@ from openai.types.chat import ChatCompletionChunk
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Completion, Message, State
 from mundap.chats.openai_reply import Reply
+from mundap.chats.runner import Runner
 from mundap.chats.selectors import TurnView
+from mundap.config.threads import in_database_thread
 from mundap.library.models import Collection
 from tests.chats.conftest import ANSWER, QUESTION, api_of
 from tests.chats.server import Api, wait_for
@@ -392,6 +395,21 @@ def test_the_limit_holds_over_processes(
     script(model, ANSWER)
     assert complete(alice).choices
     assert not Completion.objects.exists()
+
+
+async def test_an_answer_whose_reader_never_came_is_stopped(
+    users: dict[str, User], shelf: Collection, model: ScriptedModel, monkeypatch: Any
+) -> None:
+    """Its client left before a byte was sent."""
+    monkeypatch.setattr("mundap.chats.live.UNREAD_SECONDS", 0)
+    script(model, ANSWER, hold_after=3)
+    runner = Runner()
+    completion = await runner.complete(users["alice"], QUESTION, collection=shelf)
+    async with asyncio.timeout(20), aclosing(completion.changes()) as changes:
+        (final,) = [view async for view in changes if view and view.is_final]
+    assert final.status is State.STOPPED
+    assert not await in_database_thread(Completion.objects.exists)
+    await runner.close(grace_seconds=0)
 
 
 def test_a_server_that_stops_says_so(users: dict[str, User], shelf: Any, model: Any) -> None:

@@ -237,6 +237,18 @@ async def test_an_end_that_comes_while_a_batch_is_under_way_is_told(
         assert not node.outbox._sent
 
 
+async def test_nobody_waits_for_a_text_that_nobody_fetches(turn: Turn) -> None:
+    """They are sent away, and come again."""
+    async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
+        await node.write("Use ")
+        await until(views, has("Use "))
+        task = node.runner._mirrors[turn.pk].task
+        assert task
+        task.cancel()
+        async with asyncio.timeout(20):
+            assert not [view async for view in views if view and view.is_final]
+
+
 async def test_a_chat_deleted_meanwhile_ends_the_reading(turn: Turn) -> None:
     async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
         await node.write("Use ")

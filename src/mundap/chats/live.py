@@ -22,6 +22,8 @@ from mundap.chats.turns import Begun, Ending
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
 
+UNREAD_SECONDS = 5  # that the reader of an answer outside chats, who may have left, has to come
+
 
 class LiveTurn(Followed):
     """A running turn's text so far, and how it is to end."""
@@ -34,6 +36,7 @@ class LiveTurn(Followed):
         self.collection = collection
         self.saved_characters = 0  # of the text, in the draft
         self.is_retrieval_saved = False
+        self.is_wanted = True  # also when nobody reads it
         self.generation: asyncio.Task[Ending] | None = None
         self._evidence: tuple[Evidence, ...] = ()
         self._answered: Answered | None = None
@@ -89,7 +92,7 @@ class LiveTurn(Followed):
             self.generation.cancel()
 
     def give_up_if_stuck(self) -> None:
-        """Cut an answer that takes too long, or whose model has been silent for too long."""
+        """Cut an answer that takes too long, whose model has been silent for too long, or that nobody came to read."""
         now = time.monotonic()
         if now - self._heard > settings.MODEL_SILENCE_SECONDS:
             self.cut(
@@ -101,6 +104,8 @@ class LiveTurn(Followed):
                 State.FAILED,
                 ModelTimeout(_("The answer took too long and was cut off. Try again.")),
             )
+        elif not self.is_wanted and now - self._started > UNREAD_SECONDS:
+            self.cut(State.STOPPED)
 
     def ending(self, error: MundapError | None = None) -> Ending:
         """Return how the answer ends as things stand: as cut, by `error`, or complete."""

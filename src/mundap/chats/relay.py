@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import Error
 
 from mundap.accounts.models import User
 from mundap.chats import reaper, turn_stream
@@ -170,7 +170,7 @@ class Mirror(Followed):
             stored = await reaper.get_turn_for(self._user, self._begun.turn)
         except NotFound as exc:  # its chat was deleted meanwhile
             self.end(replace(self.view, status=State.INTERRUPTED, error=error_json(exc)))
-        except DatabaseError:
+        except Error:
             logger.warning("Turn %s is looked at again later", self._begun.turn, exc_info=True)
         else:
             if stored.is_final:

@@ -130,6 +130,7 @@ class Runner:
             self._beginning -= 1
         begun = Begun(completion, completion, completion, history=tuple(history))
         live = LiveTurn(begun, user=user, question=question, collection=collection)
+        live.is_wanted = False  # until its reader comes
         self._unstored[completion] = live
         live.generation = self._spawn(_generate(live, language=get_language()))
         self._start(self._end_completion(live))
@@ -137,6 +138,7 @@ class Runner:
 
     async def follow(self, live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
         """Yield a completion whenever it has changed, as `watch`; it is stopped when nobody follows it any more."""
+        live.is_wanted = True
         try:
             async with aclosing(live.changes()) as source:
                 async for view in source:
@@ -173,6 +175,8 @@ class Runner:
         if mirror is None:
             mirror = self._mirrors[begun.turn] = Mirror(user, begun)
             mirror.task = self._spawn(mirror.follow())
+            # However it ends, nobody waits for it after that.
+            mirror.task.add_done_callback(lambda _task: mirror.leave())
         mirror.readers += 1
         try:
             async with aclosing(mirror.changes()) as changes:

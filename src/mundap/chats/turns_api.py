@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -243,9 +244,10 @@ async def answered(view: AsyncAPIView, ask: Ask | Revision) -> HttpResponseBase:
 
 async def final_view(view: AsyncAPIView, turn: UUID) -> TurnView:
     """Return the turn when it has ended."""
-    async for change in get_runner().watch(view.user, turn):
-        if change is not None and change.is_final:
-            return change
+    async with aclosing(get_runner().watch(view.user, turn)) as changes:
+        async for change in changes:
+            if change is not None and change.is_final:
+                return change
     raise ServiceUnavailable(_("The server is restarting. Try again in a moment."))
 
 
