@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -44,7 +44,10 @@ async def close_pool() -> None:
 
 
 async def fetch_all(statement: str, values: Sequence[Any]) -> list[Row]:
-    """Return the rows of one reading statement. Raises Django's OperationalError when the database is away."""
+    """Return the rows of one reading statement.
+
+    Raises Django's OperationalError when the database is away, its DatabaseError when the statement fails.
+    """
     pool = _pools.get(asyncio.get_running_loop())
     if pool is None:
         return await sync_to_async(_fetch_all)(statement, values)
@@ -58,6 +61,8 @@ async def fetch_all(statement: str, values: Sequence[Any]) -> list[Row]:
             return await _fetch_from(pool, statement, values)
     except psycopg.OperationalError as exc:
         raise OperationalError(*exc.args) from exc
+    except psycopg.Error as exc:
+        raise DatabaseError(*exc.args) from exc
 
 
 async def _fetch_from(
