@@ -61,8 +61,8 @@ def test_runs_stand_by_collection_and_language_newest_first(staff_client):
         keep(recall)
     page = read(staff_client)
     group = page.select_one(".group")
-    assert group.h2.get_text(" ", strip=True) == "django Korean"
-    assert [row.select("td")[2].get_text() for row in group.select("tbody tr")] == [
+    assert group.h2.get_text(" ", strip=True) == "django Korean 20 questions"
+    assert [row.select("td")[1].get_text() for row in group.select("tbody tr")] == [
         "0.70",
         "0.75",
         "0.50",
