@@ -207,10 +207,15 @@ def evaluate(
 
 def ranks_of(gold: Iterable[Place], passages: Sequence[ScoredPassage]) -> tuple[int | None, ...]:
     """Return the rank of each gold section's first passage, None where it was not found."""
-    places = [{(one.path, _plain(heading)) for heading in one.headings} for one in passages]
+    places = [{(one.path, plain_heading(heading)) for heading in one.headings} for one in passages]
     return tuple(
         next(
-            (rank for rank, place in enumerate(places, 1) if (path, _plain(heading)) in place), None
+            (
+                rank
+                for rank, place in enumerate(places, 1)
+                if (path, plain_heading(heading)) in place
+            ),
+            None,
         )
         for path, heading in gold
     )
@@ -262,8 +267,8 @@ def _as_row(outcome: Outcome) -> dict[str, Any]:
 def _citations(answers: Sequence[tuple[Question, CheckedAnswer]], *, failed: int) -> Citations:
     verdicts = [verdict for _, checked in answers for verdict in checked.verdicts]
     supported, unsupported = verdicts.count(True), verdicts.count(False)
-    golds = [{(path, _plain(heading)) for path, heading in one.gold} for one, _ in answers]
-    cited = [{(path, _plain(heading)) for path, heading in one.places} for _, one in answers]
+    golds = [{(path, plain_heading(heading)) for path, heading in one.gold} for one, _ in answers]
+    cited = [{(path, plain_heading(heading)) for path, heading in one.places} for _, one in answers]
     judged = supported + unsupported
     return {
         "answers": len(answers),
@@ -292,7 +297,8 @@ def _mean(values: Iterable[float]) -> float:
     return round(float(np.mean(list(values))), 4)
 
 
-def _plain(heading: str) -> str:
+def plain_heading(heading: str) -> str:
+    """Return the heading as it is compared: without a pilcrow and with single spaces."""
     return " ".join(heading.replace("¶", "").split())
 
 
