@@ -34,6 +34,13 @@ def test_the_machine_itself_may_ask(client: Client) -> None:
     assert client.head(URL).status_code == 200
 
 
+def test_what_must_never_rise_is_there_from_the_start(client: Client) -> None:
+    numbers = client.get(URL).content.decode()
+    assert 'mundap_cache_self_checks_total{result="different"} ' in numbers
+    for reason in ("absent", "rev", "etag", "owner", "tag", "error"):
+        assert f'mundap_cache_misses_total{{reason="{reason}"}} ' in numbers
+
+
 def test_prometheus_gets_the_format_it_likes_best(client: Client) -> None:
     reply = client.get(URL, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert reply["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")

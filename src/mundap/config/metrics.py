@@ -28,6 +28,14 @@ cache_self_checks = Counter(
     "Hits read again from Postgres; `different` must stay 0.",
     ["result"],
 )
+# Each at 0 from the start: Prometheus does not count it as a rise when a number appears.
+for _counter, _values in (
+    (cache_misses, ("absent", "rev", "etag", "owner", "tag", "error")),
+    (cache_fills, ("stored", "dropped", "failed")),
+    (cache_self_checks, ("same", "changed", "different")),
+):
+    for _value in _values:
+        _counter.labels(_value)
 redis_seconds = Histogram(
     "mundap_redis_seconds", "Time an operation on Redis took.", ["operation"], buckets=_SECONDS
 )
