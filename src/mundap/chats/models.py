@@ -7,8 +7,9 @@ Completion  an answer outside any chat, only while it runs
 TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
 SearchSegment  the terms that sixteen positions of a chat are found by
 
-Triggers (migration 0002) give a chat a new `rev` and `etag` whenever its messages or its visible columns change, by
-whatever means; nobody sets them by hand, and they never go back.
+Triggers (migrations 0002 and 0003) give a chat a new `rev` and `etag` whenever something that its readers see changes,
+by whatever means: messages, visible columns, a turn that begins or ends, the names of its collection. Nobody sets them
+by hand, and they never go back.
 """
 
 from __future__ import annotations
