@@ -93,13 +93,13 @@ class _Passage:
     @cached_property
     def clauses(self) -> tuple[tuple[frozenset[str], bool], ...]:
         """The content of each sentence and clause, and whether it is denied."""
-        pieces = [
-            piece
-            for sentence in self.sentences
-            for piece in (sentence, *_CLAUSE.split(sentence))
-            if piece.strip()
-        ]
-        return tuple((_content(piece), _is_negative(piece)) for piece in pieces)
+        found: list[tuple[frozenset[str], bool]] = []
+        for sentence in self.sentences:
+            clauses = [clause for clause in _CLAUSE.split(sentence) if clause.strip()]
+            contents = [_content(clause) for clause in clauses]
+            found += zip(contents, map(_is_negative, clauses), strict=True)
+            found.append((frozenset().union(*contents), _is_negative(sentence)))
+        return tuple(found)
 
 
 def judge(pairs: Sequence[tuple[str, str]], *, by_meaning: bool = False) -> list[bool | None]:

@@ -30,7 +30,7 @@ LOCAL_MODEL = "mundap-1"  # what the local server offers
 LOCAL_CROSS_LANGUAGE_COSINE = 0.35**0.5
 QUESTION_SECONDS = 5.0  # a search goes on without vectors rather than wait longer
 PASSAGES_SECONDS = 120.0
-KEPT_QUESTIONS = 2_000  # vectors of 896 numbers: 14 MB at most
+KEPT_QUESTIONS = 2_000  # vectors of 896 numbers: 7 MB
 
 Vector = list[float]
 
