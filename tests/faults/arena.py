@@ -16,7 +16,7 @@ from tests.faults.redis_server import RedisServer
 
 POOL = 10  # Django's connections of a node
 # That a model may be silent: longer than a node is stopped, which then goes on with what its model said meanwhile.
-SILENCE_SECONDS = 19
+SILENCE_SECONDS = 22
 SHUTDOWN_SECONDS = 3  # that a node's answers get to end: some do, some are cut
 
 

@@ -47,6 +47,7 @@ class Report:
     p99_calm_ms: float = 0.0
     p99_paused_ms: float = 0.0
     told: list[str] = field(default_factory=list)  # for people
+    states: Counter[str] = field(default_factory=Counter)  # of turns
 
     @property
     def is_clean(self) -> bool:
@@ -83,7 +84,7 @@ def check(records: Iterable[Record]) -> Report:
     for rule in _RULES:
         report.violations += rule(history)
     report.p99_calm_ms, report.p99_paused_ms = health.latencies(history)
-    report.told = turns.told_of(history)
+    report.told, report.states = turns.told_of(history), turns.states_of(history)
     return report
 
 

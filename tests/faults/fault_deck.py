@@ -93,6 +93,7 @@ class FaultDeck:
             "old values": self._bring_back_old_values,
             "redis paused": self._pause,
             "redis killed, old snapshot": self._kill_redis,
+            "redis gone": self._take_redis_away,
             "redis full": functools.partial(
                 self._configure, {"maxmemory": "1", "maxmemory-policy": "noeviction"}
             ),
@@ -138,6 +139,12 @@ class FaultDeck:
         server.kill()
         await self._hold(0.1, 0.8)
         await asyncio.to_thread(server.restart_with_old_snapshot)
+
+    async def _take_redis_away(self) -> None:
+        """Long enough for readers elsewhere to need the drafts."""
+        self._arena.redis.kill()
+        await self._hold(3.0, 6.0)
+        await asyncio.to_thread(self._arena.redis.start)
 
     async def _configure(self, settings: dict[str, str]) -> None:
         before = {

@@ -10,14 +10,12 @@ from tests.faults.arena import SHUTDOWN_SECONDS, Arena
 from tests.faults.clients import World
 from tests.faults.nodes import Node
 
-STOPPED_SECONDS = (
-    17.0  # a lease, and others have ended what ran there; the model is waited for longer
-)
+STOPPED_SECONDS = 20.5  # a lease and a reaper's round; the model is waited for longer
 CLOSE_SECONDS = 8.0  # beyond what running answers get: storing them, closing connections
 BUSY_ANSWERS, BUSY_WAITS = 3, 30  # that a node should write, and how often that is waited for
 CALM_SECONDS = (0.5, 2.0)
 # Before the end nothing happens whose turns would have to wait for their leases.
-SETTLE_SECONDS = 19.0
+SETTLE_SECONDS = 20.0
 
 Fault = Callable[[], Awaitable[None]]
 

@@ -19,8 +19,8 @@ QUESTIONS_A_CHAT = 12
 ATTEMPTS = 200
 PAUSE_SECONDS = (0.05, 0.4)
 PATIENCE_SECONDS = (0.2, 2.0)  # of a reader before it leaves
-FOLLOW_SECONDS = 60.0  # far more than an answer, a lease and a reaper's round
-STOP_AFTER_SECONDS = (0.1, 3.0)
+FOLLOW_SECONDS = 70.0  # far more than an answer, a model's silence, a lease and a reaper's round
+STOP_AFTER_SECONDS = (0.1, 1.5)
 STOPPED_SECONDS = 40.0
 BROKEN_SHARE = 0.25
 UNFINISHED = ("interrupted", "stopped", "failed")
@@ -137,7 +137,7 @@ async def _attend(
         again = Post(None if record.get("is_first") else post.chat, post.token, post.what)
         again.message = post.message
         doings.append(_post(session, again, key=key, reading=None))
-    if world.chance.random() < 0.3:
+    if world.chance.random() < 0.35:
         doings.append(_stop(session, chat, turn))
     world.answering[record["node"]] += 1
     await asyncio.gather(*doings)

@@ -222,6 +222,11 @@ BAD: dict[str, tuple[str, list[Record]]] = {
         "foreign",
         [body("b9", *PAIR, chat=OTHER), read(20, "b9", 9), stored(chat=OTHER)],
     ),
+    "another user's answer": (
+        "foreign",
+        [follow(20, "q-u2-1 No", turn="t9"), turn("t9", owner="u2", text="q-u2-1 No [1].")],
+    ),
+    "another user's words in a stream": ("foreign", [follow(20, "q-u2-1 No", turn="t9")]),
     "another user's chat in the list": (
         "foreign",
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.faults.history import Record
+from tests.faults.history import Record, token_of
 from tests.faults.judged import TOKEN, Judged, Violation
 
 
@@ -17,6 +17,11 @@ def _nothing_foreign(history: Judged) -> Iterator[Violation]:
             if op["status"] not in (0, 404, 503):
                 yield Violation("foreign", f"a stranger got {op['status']}", op)
             continue
+        turn = history.turns.get(op.get("turn") or "")
+        if op.get("text") and turn and turn["owner"] != op["user"]:
+            yield Violation("foreign", "another user's answer was told", op)
+        if _author(token_of(op.get("text") or "")) not in ("", op["user"]):
+            yield Violation("foreign", "a stream told another user's text", op)
         body = history.bodies.get(op.get("digest") or "")
         if body is not None and body["chat"] != op["chat"]:
             yield Violation("foreign", "another chat was shown", op)
@@ -27,8 +32,11 @@ def _nothing_foreign(history: Judged) -> Iterator[Violation]:
 
 
 def _authors(body: Record) -> set[str]:
-    tokens = [message[TOKEN] for message in body["messages"] if message[TOKEN]]
-    return {token.split("-")[1] for token in tokens}
+    return {_author(message[TOKEN]) for message in body["messages"]} - {""}
+
+
+def _author(token: str | None) -> str:
+    return token.split("-")[1] if token else ""
 
 
 RULES = (_nothing_foreign,)

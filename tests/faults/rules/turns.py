@@ -125,6 +125,21 @@ def _stops(history: Judged) -> Iterator[tuple[Record, float]]:
             yield turn, seconds
 
 
+def _stops_with_and_without_redis(history: Judged) -> tuple[list[float], list[float]]:
+    """Return how long stops took, apart those during which something happened to Redis."""
+    calm: list[float] = []
+    disturbed: list[float] = []
+    faults = [each for each in history.faults if "pid" not in each and each["name"] != "postgres"]
+    lives, asked = _lives(history), {}
+    for op in history.acknowledged("stop"):
+        asked[op["turn"]] = min(op["start"], asked.get(op["turn"], op["start"]))
+    for turn, seconds in _stops(history):
+        start = asked.get(turn["turn"], lives[turn["turn"]][0])
+        is_calm = not any(f["start"] <= start + seconds and start <= f["end"] for f in faults)
+        (calm if is_calm else disturbed).append(seconds)
+    return calm, disturbed
+
+
 def _what_was_shown_is_kept(history: Judged) -> Iterator[Violation]:
     """Of an interrupted answer all is stored that was told; of a killed process all but the last seconds."""
     lives = _lives(history)
@@ -157,26 +172,36 @@ def _faults_of(turn: Record, history: Judged) -> list[Record]:
 
 
 def _lives(history: Judged) -> dict[str, tuple[float, float]]:
-    """Return from when until when requests had to do with each turn."""
-    lives: dict[str, tuple[float, float]] = {}
+    """Return from when until when each turn was seen to run, from the first request for it to its first known end."""
+    starts: dict[str, float] = {}
+    last: dict[str, float] = {}
+    ends: dict[str, float] = {}
     for op in history.ops:
         if turn := op.get("turn"):
-            start, end = lives.get(turn, (op["start"], op["end"]))
-            lives[turn] = (min(start, op["start"]), max(end, op["end"]))
-    return lives
+            starts[turn] = min(op["start"], starts.get(turn, op["start"]))
+            last[turn] = max(op["end"], last.get(turn, op["end"]))
+            if op.get("is_ended"):
+                ends[turn] = min(op["end"], ends.get(turn, op["end"]))
+    return {turn: (start, ends.get(turn, last[turn])) for turn, start in starts.items()}
+
+
+def states_of(history: Judged) -> Counter[str]:
+    """Return how many turns ended in which state."""
+    return Counter(turn["status"] for turn in history.turns.values())
 
 
 def told_of(history: Judged) -> list[str]:
     """Return for people how the turns ended, how they were followed and how long stops took."""
-    states = Counter(turn["status"] for turn in history.turns.values())
+    states = states_of(history)
     streams = [op for op in history.ops if op.get("told") is not None]
     resumed = [op for op in streams if op.get("after")]
     ended = [op for op in streams if op["is_ended"]]
-    stops = [seconds for _turn, seconds in _stops(history)]
+    calm, disturbed = _stops_with_and_without_redis(history)
     return [
         "turns: " + ", ".join(f"{count} {state}" for state, count in states.most_common()),
         f"streams: {len(streams)}, {len(resumed)} of them taken up again, {len(ended)} read to the end",
-        f"stops: {len(stops)}, 99 % stored within {p99(stops)} ms",
+        f"stops: {len(calm)}, 99 % stored within {p99(calm)} ms",
+        f"stops while Redis was disturbed: {len(disturbed)}, 99 % within {p99(disturbed)} ms",
     ]
 
 
