@@ -146,6 +146,7 @@ def _serve(listener: socket.socket) -> None:
     import uvicorn
     from django.conf import settings
 
+    from mundap.chats.runner import CLOSE_SECONDS
     from mundap.config.asgi import application
 
     config = uvicorn.Config(
@@ -156,7 +157,8 @@ def _serve(listener: socket.socket) -> None:
         ws="none",
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=30,
+        # Readers are still told what becomes of the answers that are cut then.
+        timeout_graceful_shutdown=int(settings.SHUTDOWN_SECONDS + CLOSE_SECONDS),
     )
     with suppress(KeyboardInterrupt):  # which is how one stops it
         uvicorn.Server(config).run(sockets=[listener])
