@@ -279,6 +279,12 @@ def test_model_endpoints_with_and_without_the_right_key(endpoint: str, monkeypat
         ({"MUNDAP_CHAT_MODEL": "x"}, "OPENAI_BASE_URL is not"),
         ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "MUNDAP_CHAT_MODEL is not"),
         ({"MUNDAP_EMBEDDING_BASE_URL": "http://127.0.0.1:1"}, "MUNDAP_EMBEDDING_MODEL is not set"),
+        ({"MUNDAP_RERANK_MODEL": "x"}, "MUNDAP_RERANK_BASE_URL is not set"),
+        ({"MUNDAP_RERANK_BASE_URL": "http://127.0.0.1:1"}, "MUNDAP_RERANK_MODEL is not set"),
+        (
+            {"MUNDAP_RERANK_BASE_URL": "http://127.0.0.1:1"},
+            "rerank: The endpoint cannot be reached",
+        ),
         ({"OPENAI_BASE_URL": f"ftp://x:{KEY}@h", "MUNDAP_CHAT_MODEL": "x"}, "begin with http://"),
         ({"MUNDAP_ENV": "prod"}, "MUNDAP_ENV='prod'"),
         ({"MUNDAP_HOME": "/dev/null"}, "cannot be written"),

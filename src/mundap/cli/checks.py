@@ -150,6 +150,23 @@ def check_chat_model() -> PartReport:
     return report
 
 
+def find_reranker() -> PartReport | None:
+    """Return the report on the rerank endpoint; None where none is set up, as for most."""
+    url, key, model = (
+        env.text(f"MUNDAP_RERANK_{name}") for name in ("BASE_URL", "API_KEY", "MODEL")
+    )
+    if not url and not model:
+        return None
+    report = PartReport("rerank", "external", address=masked(url) if url else None)
+    report.note = _about_key(key, model=model)
+    for name, value in (("MUNDAP_RERANK_BASE_URL", url), ("MUNDAP_RERANK_MODEL", model)):
+        if not value:
+            report.add(f"{name} is not set, so search keeps its own order.", "Set both or none.")
+    if url:
+        _call_endpoint(report, url, key)
+    return report
+
+
 def _embedded(name: str, state: PartState | None, *, variable: str) -> PartReport:
     if env.text("MUNDAP_ENV") == "production" and not env.flag("MUNDAP_EMBEDDED", default=False):
         report = PartReport(name, "none", is_running=False)

@@ -22,6 +22,7 @@ from mundap.cli.checks import (
     check_chat_model,
     check_database,
     check_embeddings,
+    find_reranker,
     part_states,
 )
 from mundap.config import env
@@ -64,6 +65,7 @@ def _examine() -> dict[str, Any]:
             check_cache(states),
             check_embeddings(states),
             check_chat_model(),
+            *filter(None, [find_reranker()]),
         ]
         _check_settings(system)
     except ConfigurationError as exc:
