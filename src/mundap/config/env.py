@@ -9,6 +9,15 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from mundap.errors import ConfigurationError
 
+# A server that vanishes without a word, as in a failover, would be waited for a quarter of an hour, or two.
+_DATABASE_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
 
 def text(name: str, default: str = "") -> str:
     """Return the variable without surrounding white space; an empty one counts as not set."""
@@ -78,10 +87,11 @@ def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
 def database(name: str) -> dict[str, object]:
     """Return Django's database settings from a `postgresql://user:password@host:port/name?host=…` address.
 
-    Every query parameter goes to libpq as it is (sslmode, host for a socket's folder, …).
+    Every query parameter goes to libpq as it is (sslmode, host for a socket's folder, …), before our own.
     """
     parts = urlsplit(url(name, schemes=("postgresql", "postgres"), default="postgresql:///mundap"))
-    options: dict[str, object] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    given = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    options: dict[str, object] = {**_DATABASE_PATIENCE, **given}
     host = options.pop("host", parts.hostname or "")
     return {
         "ENGINE": "django.db.backends.postgresql",
