@@ -237,6 +237,17 @@ class TestSupport:
         assert search(shelf, ["Redis cache CACHES"], limit=5).is_supported
         assert not search(shelf, ["Redis cache CHANNEL_LAYERS"], limit=5).is_supported
 
+    def test_a_name_that_they_do_not_have_is_not(self, shelf):
+        assert search(shelf, ["How do I use Redis as the cache backend?"], limit=5).is_supported
+        assert not search(shelf, ["How do I use Kubernetes with Istio?"], limit=5).is_supported
+
+    @pytest.mark.parametrize("question", ["redis", "캐시", "권한", "passwords"])
+    def test_short_questions_are_no_less_supported(self, shelf, question):
+        assert search(shelf, [question], limit=5).is_supported
+
+    def test_a_question_that_repeats_itself_is_judged_all_the_same(self, shelf):
+        assert not search(shelf, ["kubernetes ingress " * 100], limit=5).is_supported
+
     def test_it_is_judged_on_the_best_of_the_queries(self, shelf):
         assert search(shelf, ["And that?", "Redis as the cache backend"], limit=5).is_supported
 

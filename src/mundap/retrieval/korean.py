@@ -71,6 +71,11 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if is_telling(word)]
 
 
+def is_hangul(text: str) -> bool:
+    """Return whether the text has a Hangul syllable."""
+    return bool(_HANGUL.search(text))
+
+
 def short_words_of(text: str) -> list[str]:
     """Return the words of one syllable that may name a subject (값, 키), which only a dictionary can tell."""
     words = dict.fromkeys(_HANGUL.findall(text))

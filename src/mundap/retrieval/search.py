@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from mundap.errors import ModelError
 from mundap.library.models import Collection
 from mundap.retrieval import fusion, glossary, lexical, rerank, terms
+from mundap.retrieval.coverage import Wanted, terms_of, wanted
 from mundap.retrieval.embeddings import (
     Vector,
     embed_questions,
@@ -29,7 +30,14 @@ from mundap.retrieval.embeddings import (
 )
 from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
 from mundap.retrieval.indexing import passage_text
-from mundap.retrieval.korean import STOP_WORDS, short_words_of, stem_of, variants_of, words_of
+from mundap.retrieval.korean import (
+    STOP_WORDS,
+    is_hangul,
+    short_words_of,
+    stem_of,
+    variants_of,
+    words_of,
+)
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.names import asks_for_definition, names_of
 from mundap.retrieval.support import Evidence, support_of
@@ -110,11 +118,11 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The queries as the database takes them: a probe or two for each, and how rare the terms of each are in all."""
+    """The queries as the database takes them: a probe or two for each, and what each wants a passage to have."""
 
     probes: list[fusion.Probe]
     owners: list[int]  # the number of each probe's query
-    rarity: list[float]  # of each query's terms
+    wanted: list[Wanted]  # by each query
     known: frozenset[str]
     model: str  # of the vectors
 
@@ -123,7 +131,8 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     """Return the queries' probes; a Korean query is also read word by word in the documents' language."""
     model = index.answering_model
     said = {query: glossary.joined(query) for query in queries}
-    mapped = _by_glossary(index, said.values())
+    translated = _by_glossary(index, said.values())
+    mapped: dict[str, terms.Reading | None] = {**translated}
     others = dict.fromkeys(
         word for text in said.values() for word in words_of(text) if word not in mapped
     )
@@ -141,9 +150,9 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     counts = [lexical.query_terms(query) for query in queries]
     for query, asked in zip(queries, counts, strict=True):
         terms.join(asked, said[query], mapped)
-    glosses = {query: terms.gloss(text, mapped) for query, text in said.items() if words_of(text)}
-    if vectors and (translated := [text for text in glosses.values() if text]):
-        named |= dict(zip(translated, _vectors(translated, model), strict=False))
+    glosses = {query: terms.gloss(text, mapped) for query, text in said.items() if is_hangul(text)}
+    if vectors and (spoken := [text for text in glosses.values() if text]):
+        named |= dict(zip(spoken, _vectors(spoken, model), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
     readings = [
         (number, reading)
@@ -157,7 +166,10 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
             for number, reading in readings
         ],
         owners=[number for number, _ in readings],
-        rarity=[lookup.total(asked) for asked in counts],
+        wanted=[
+            wanted(said[query], asked, translated, lookup)
+            for query, asked in zip(queries, counts, strict=True)
+        ],
         known=lookup.known,
         model=model,
     )
@@ -165,33 +177,36 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
 
 def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]]) -> float:
     """Return how well the best passages support the best of the queries."""
-    *_, lexical_scores, dense_scores = zip(*rows[:JUDGED], strict=True) if rows else ((), ())
-    found = []
+    if not rows:
+        return 0.0
+    passages = [_passage(row) for row in rows[:JUDGED]]
+    found = [terms_of(one.headings, one.text) for one in passages]
+    evidence = []
     for number, query in enumerate(queries):
-        mine = [place for place, owner in enumerate(asked.owners) if owner == number]
-        cosines = [
-            scores[place] for scores in dense_scores for place in mine if scores[place] is not None
-        ]
-        found.append(
+        # The last of a query's probes is its reading in the documents' language.
+        place = max(place for place, owner in enumerate(asked.owners) if owner == number)
+        cosines = [row[-1][place] for row in rows[:JUDGED] if row[-1][place] is not None]
+        names = names_of(query)
+        evidence.append(
             Evidence(
                 cosine=max(cosines, default=None) if is_local_model(asked.model) else None,
-                lexical=max(
-                    (scores[place] for scores in lexical_scores for place in mine), default=0.0
-                ),
-                rarity=asked.rarity[number],
-                is_across_languages=bool(words_of(query)),
+                coverage=max(asked.wanted[number].covered_by(terms) for terms in found),
+                rarest=asked.wanted[number].rarest,
+                words=len(asked.wanted[number].words),
+                has_name=any(not terms.isdisjoint(names) for terms in found),
+                is_across_languages=asked.wanted[number].is_translated,
             )
         )
-    return support_of(found, question=queries[0], known=asked.known) if rows else 0.0
+    return support_of(evidence, question=queries[0], known=asked.known)
 
 
-def _by_glossary(index: LexicalIndex, texts: Group[str]) -> dict[str, terms.Reading | None]:
+def _by_glossary(index: LexicalIndex, texts: Group[str]) -> dict[str, terms.Reading]:
     """Return what the glossary says of the texts' Korean words; nothing where the documents are in Korean, too."""
     words = {word for text in texts for word in (*words_of(text), *short_words_of(text))}
     if not words:
         return {}
     own = terms.look_up(index, [stem_of(word) for word in words]).known
-    return {} if 2 * len(own) >= len(words) else dict(terms.by_glossary(list(words)))
+    return {} if 2 * len(own) >= len(words) else terms.by_glossary(list(words))
 
 
 class _Mappings:

@@ -49,10 +49,14 @@ _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A question's terms in a collection; `rarity` is the idf of each, also of those that no passage has."""
+    """A question's terms in a collection; `rarity` is the idf of each, also of those that no passage has.
+
+    `highest` is the idf of a term that no passage has.
+    """
 
     rarity: Mapping[str, float]
     known: frozenset[str]
+    highest: float
 
     def weights(self, counts: Mapping[str, float]) -> dict[int, float]:
         """Return the query's side of BM25 by dimension."""
@@ -61,14 +65,6 @@ class Lookup:
             for text, count in counts.items()
             if text in self.known
         }
-
-    def total(self, counts: Mapping[str, float]) -> float:
-        """Return how rare the terms are all in all; Korean ones count only where the documents are Korean too."""
-        return sum(
-            count * self.rarity[text]
-            for text, count in counts.items()
-            if text in self.known or not _HANGUL_RUN.search(text)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,8 @@ def look_up(index: LexicalIndex, texts: Sequence[str]) -> Lookup:
         text: math.log(1 + (max(index.passages, count) - count + 0.5) / (count + 0.5))
         for text, count in found.items()
     }
-    return Lookup(rarity, frozenset(text for text, count in found.items() if count))
+    known = frozenset(text for text, count in found.items() if count)
+    return Lookup(rarity, known, highest=math.log(1 + (index.passages + 0.5) / 0.5))
 
 
 def join(counts: dict[str, float], question: str, readings: Mapping[str, Reading | None]) -> None:
