@@ -3,7 +3,8 @@
 The original: 2,000-character chunks, their vectors in FAISS, BM25 over words between white space, both lists joined by
 weighted reciprocal ranks (0.3 and 0.7, as LangChain's EnsembleRetriever does). FAISS's flat index is an exact inner
 product, so numpy's gives the same order; BM25 is rank_bm25's BM25Okapi; vectors come from the same embedding model. A
-chunk counts as right when it overlaps any passage of a gold section, which is generous.
+chunk counts as right when it overlaps any passage of a gold section, which is generous: it is thrice as long as a
+passage of ours. In "strict" only the passage counts that fills most of it.
 
 Uses the shelf of MUNDAP_HOME: `python bench/original_retrieval.py ../shared/eval/dev.jsonl [--cache FILE]`. The chunks'
 vectors take minutes; --cache keeps them. Prints JSON.
@@ -47,6 +48,7 @@ class Chunk:
 
     text: str
     places: frozenset[Place]
+    main: frozenset[Place]  # of the passage that fills most of it
 
 
 def main() -> None:
@@ -68,8 +70,15 @@ def main() -> None:
         ours = evaluate(questions, k=5)
         result = {
             "chunks": {slug: len(one.chunks) for slug, one in shelf.items()},
-            "original": _measure(questions, shelf, ("both",))["both"],
-            "original_parts": _measure(questions, shelf, ("dense", "lexical")),
+            "original": _measure(questions, shelf, "both"),
+            "original_strict": _measure(questions, shelf, "both", is_strict=True),
+            "original_parts": {
+                f"{way}{', strict' if is_strict else ''}": _measure(
+                    questions, shelf, way, is_strict=is_strict
+                )[:2]
+                for way in ("dense", "lexical")
+                for is_strict in (False, True)
+            },
             "ours": _pooled(ours["groups"]) + ours["groups"],
         }
     print(json.dumps(result, indent=1, ensure_ascii=False))
@@ -148,13 +157,14 @@ def _chunks_of(collection: Collection) -> list[Chunk]:
     chunks = []
     for document in collection.documents.iterator():
         for start, end in _pieces(document.text):
-            places = {
-                (document.path, heading)
+            inside = [
+                (min(last, end) - max(first, start), {(document.path, one) for one in headings})
                 for first, last, headings in passages[document.pk]
                 if first < end and start < last
-                for heading in headings
-            }
-            chunks.append(Chunk(document.text[start:end], frozenset(places)))
+            ]
+            places = frozenset().union(*(some for _, some in inside))
+            _, most = max(inside, key=lambda one: one[0], default=(0, set()))
+            chunks.append(Chunk(document.text[start:end], places, frozenset(most)))
     return [chunk for chunk in chunks if chunk.text.strip()]
 
 
@@ -190,38 +200,27 @@ def _vectors_of(slug: str, chunks: Sequence[Chunk], cache: Path | None) -> Vecto
 
 
 def _measure(
-    questions: Sequence[Question], shelf: dict[str, Original], ways: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
+    questions: Sequence[Question], shelf: dict[str, Original], way: str, *, is_strict: bool = False
+) -> list[dict[str, Any]]:
     from mundap.retrieval.evaluation import DEPTH, measures_of, plain_heading
 
-    found = {}
-    for way in ways:
-        ranks: defaultdict[tuple[str, str], list[tuple[int | None, ...]]] = defaultdict(list)
-        for question in questions:
-            if question.gold and question.corpus in shelf:
-                best = shelf[question.corpus].search(question.text, way)[:DEPTH]
-                ranks[question.corpus, question.lang].append(
-                    tuple(
-                        next(
-                            (
-                                rank
-                                for rank, chunk in enumerate(best, 1)
-                                if (path, plain_heading(heading)) in chunk.places
-                            ),
-                            None,
-                        )
-                        for path, heading in question.gold
-                    )
-                )
-        groups = []
-        for (corpus, lang), some in sorted(ranks.items()):
-            each = measures_of(some)
-            means = {
-                name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]
-            }
-            groups.append({"corpus": corpus, "lang": lang, "n": len(some), **means})
-        found[way] = _pooled(groups) + groups
-    return found
+    ranks: defaultdict[tuple[str, str], list[tuple[int | None, ...]]] = defaultdict(list)
+    for question in questions:
+        if question.gold and question.corpus in shelf:
+            best = shelf[question.corpus].search(question.text, way)[:DEPTH]
+            held = [chunk.main if is_strict else chunk.places for chunk in best]
+            golds = [(path, plain_heading(heading)) for path, heading in question.gold]
+            found = (
+                next((rank for rank, places in enumerate(held, 1) if gold in places), None)
+                for gold in golds
+            )
+            ranks[question.corpus, question.lang].append(tuple(found))
+    groups = []
+    for (corpus, lang), some in sorted(ranks.items()):
+        each = measures_of(some)
+        means = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
+        groups.append({"corpus": corpus, "lang": lang, "n": len(some), **means})
+    return _pooled(groups) + groups
 
 
 def _pooled(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
