@@ -22,7 +22,12 @@ from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turn_stream import Entry
-from mundap.config.redis_client import PATIENCE_SECONDS, find_client, find_patient_client
+from mundap.config.redis_client import (
+    PATIENCE_SECONDS,
+    find_client,
+    find_patient_client,
+    find_sending_client,
+)
 from mundap.errors import NotFound
 
 BATCH_SECONDS = 0.03
@@ -63,7 +68,7 @@ class Outbox:
         ended, self._ended = self._ended, []
         # Nobody waits for this: in a busy process a batch may take longer than a read may, and to take it for lost
         # would have all texts sent again.
-        client = find_patient_client()
+        client = find_sending_client()
         if client is None:
             return
         entries = [*self._news(running), *(self._end_of(turn) for turn in ended)]

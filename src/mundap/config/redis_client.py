@@ -10,7 +10,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeVar
@@ -109,10 +109,17 @@ def _seconds_of(operation: str) -> Histogram:
 
 @dataclass(frozen=True, slots=True)
 class _Clients:
-    """The clients of one event loop: those that read blocks of a stream wait long, and must not keep others waiting."""
+    """The clients of one event loop: those that read blocks of a stream wait long, and must not keep others waiting.
+
+    A batch that is sent has the same patience, as nobody waits for it, and connections of its own.
+    """
 
     quick: RedisClient
     patient: RedisClient
+    sending: RedisClient
+
+    def __iter__(self) -> Iterator[RedisClient]:
+        return iter((self.quick, self.patient, self.sending))
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictionary()
@@ -122,15 +129,17 @@ def open_clients() -> None:
     """Make the running loop's clients; they connect when they are used."""
     _clients[asyncio.get_running_loop()] = _Clients(
         quick=RedisClient("quick", connections=32, operation_seconds=0.15),
-        patient=RedisClient("patient", connections=200, operation_seconds=PATIENCE_SECONDS + 0.5),
+        # One for each turn of another process that is read here.
+        patient=RedisClient("patient", connections=1000, operation_seconds=PATIENCE_SECONDS + 0.5),
+        sending=RedisClient("sending", connections=2, operation_seconds=PATIENCE_SECONDS + 0.5),
     )
 
 
 async def close_clients() -> None:
     """Close the running loop's clients."""
     if clients := _clients.pop(asyncio.get_running_loop(), None):
-        await clients.quick.close()
-        await clients.patient.close()
+        for client in clients:
+            await client.close()
 
 
 def find_client() -> RedisClient | None:
@@ -143,3 +152,9 @@ def find_patient_client() -> RedisClient | None:
     """Return the running loop's client for reads that block for up to PATIENCE_SECONDS; None outside a server."""
     clients = _clients.get(asyncio.get_running_loop())
     return clients.patient if clients else None
+
+
+def find_sending_client() -> RedisClient | None:
+    """Return the running loop's client for batches that nobody waits for; None outside a server."""
+    clients = _clients.get(asyncio.get_running_loop())
+    return clients.sending if clients else None
