@@ -20,9 +20,9 @@ from mundap.retrieval.embeddings import Vector
 CANDIDATES = 100  # of each kind and query
 DENSE_WEIGHT = 1.0
 LEXICAL_WEIGHT = 0.75
-OPENING_WEIGHT = 0.35  # of the closeness of the page's first passage: what the page is about
+OPENING_WEIGHT = 0.4  # of the closeness of the page's first passage: what the page is about
 RELEASE_NOTES_LOSS = 0.8  # unless the question is about releases
-DEFINITION_LOSS = 0.6  # unless the question has a name in it
+DEFINITION_LOSS = 0.4  # unless the question has a name in it
 NAMED_GAIN = 1.0  # of a section headed by a name whose definition is asked for
 
 
