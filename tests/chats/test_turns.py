@@ -44,6 +44,15 @@ def test_the_json_document_waits_for_the_end(alice_api: Api, model: ScriptedMode
     assert [each["text"] for each in chat["messages"]] == [QUESTION, ANSWER]
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_a_key_of_a_deleted_chat_gives_nothing(alice_api: Api, accept: str) -> None:
+    chat = alice_api.ask(QUESTION, Idempotency_Key="k1").json()["chat"]
+    alice_api.http.delete(f"chats/{chat}/")
+    again = alice_api.ask(QUESTION, Idempotency_Key="k1", Accept=accept)
+    assert again.status_code == 404
+    assert again.json()["error"]["code"] == "not_found"
+
+
 def test_the_next_question_carries_the_history(alice_api: Api, model: ScriptedModel) -> None:
     script(model, ANSWER)
     chat = alice_api.ask(QUESTION).json()["chat"]

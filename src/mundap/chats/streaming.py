@@ -35,15 +35,28 @@ SSE_HEADERS = {
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1", **SSE_HEADERS}
 
 
-def stream_response(
+async def stream_response(
     changes: AsyncGenerator[TurnView | None, None], *, last_event_id: str = ""
 ) -> StreamingHttpResponse:
-    """Return the response that follows a turn to its end; None among the changes keeps the connection alive."""
+    """Return the response that follows a turn to its end; None among the changes keeps the connection alive.
+
+    Raises what the first change raises, as long as that can be told with a status.
+    """
+    first = await anext(changes, None)
     return StreamingHttpResponse(
-        as_sse(changes, last_event_id=last_event_id),
+        as_sse(_from(first, changes), last_event_id=last_event_id),
         content_type="text/event-stream",
         headers=HEADERS,
     )
+
+
+async def _from(
+    first: TurnView | None, rest: AsyncGenerator[TurnView | None, None]
+) -> AsyncGenerator[TurnView | None, None]:
+    async with aclosing(rest):
+        yield first
+        async for view in rest:
+            yield view
 
 
 async def as_sse(

@@ -195,7 +195,7 @@ class ChatStreamView(AsyncAPIView):
         turn = await in_database_thread(selectors.find_running_turn, self.user, chat_id)
         if turn is None or (await reaper.get_turn_for(self.user, turn)).is_final:
             return HttpResponse(status=204)
-        return _stream(self, turn)
+        return await _stream(self, turn)
 
 
 class TurnStreamView(AsyncAPIView):
@@ -209,7 +209,7 @@ class TurnStreamView(AsyncAPIView):
     async def get(self, request: Request, turn_id: UUID) -> HttpResponseBase:
         """A turn's stream, from its beginning or after `Last-Event-ID`; one that has ended is told again."""
         await reaper.get_turn_for(self.user, turn_id)
-        return _stream(self, turn_id)
+        return await _stream(self, turn_id)
 
 
 class StopView(AsyncAPIView):
@@ -236,7 +236,7 @@ async def answered(view: AsyncAPIView, ask: Ask | Revision) -> HttpResponseBase:
     """Begin the turn, or find it by its key, and return it as the client accepts it."""
     begun = await get_runner().start(view.user, ask)
     if wants_stream(view.request):
-        return _stream(view, begun.turn)
+        return await _stream(view, begun.turn)
     final = await final_view(view, begun.turn)
     document = await in_database_thread(turn_document, view.user, begun.turn)
     return Response(document, status=status_of(final))
@@ -285,8 +285,8 @@ def key_of(request: Request) -> str:
     return key or uuid4().hex
 
 
-def _stream(view: AsyncAPIView, turn: UUID) -> HttpResponseBase:
-    return stream_response(
+async def _stream(view: AsyncAPIView, turn: UUID) -> HttpResponseBase:
+    return await stream_response(
         get_runner().watch(view.user, turn),
         last_event_id=str(view.request.headers.get("Last-Event-ID", "")),
     )
