@@ -72,10 +72,16 @@ def test_what_is_compiled_is_what_was_written() -> None:
     for block in CATALOGUE.read_text(encoding="utf-8").split("\n\n")[1:]:
         assert "#, fuzzy" not in block
         message, _break, translation = block.partition("\nmsgstr")
-        source = "".join(map(ast.literal_eval, STRING.findall(message.partition("msgid")[2])))
-        assert catalogue.gettext(source) == "".join(
-            map(ast.literal_eval, STRING.findall(translation))
-        )
+        singular, _break, plural = message.partition("msgid")[2].partition("\nmsgid_plural")
+        written = _joined(translation)
+        if plural:  # Korean has one form for both
+            assert catalogue.ngettext(_joined(singular), _joined(plural), 2) == written
+        else:
+            assert catalogue.gettext(_joined(singular)) == written
+
+
+def _joined(strings: str) -> str:
+    return "".join(map(ast.literal_eval, STRING.findall(strings)))
 
 
 def test_placeholders_are_kept() -> None:
