@@ -86,13 +86,17 @@ class ScoredPassage:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The passages, best first, and how well they support an answer to the question: from 1 on well enough."""
+    """The passages, best first, and how well they support an answer to the question: from 1 on well enough.
+
+    `evidence` is what that was judged by, of each query.
+    """
 
     passages: tuple[ScoredPassage, ...]
     queries: tuple[str, ...]
     support: float
     is_supported: bool
     milliseconds: float
+    evidence: tuple[Evidence, ...] = ()
 
 
 def search(collection: Collection, queries: Sequence[str], *, limit: int) -> SearchResult:
@@ -105,15 +109,17 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
     texts = tuple(dict.fromkeys(cut))[:MAX_QUERIES]
     index = LexicalIndex.objects.filter(pk=collection.pk).first()
     passages: tuple[ScoredPassage, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     support = 0.0
     if texts and index:
         asked = _understand(index, texts)
         depth = max(limit, JUDGED, rerank.CANDIDATES if rerank.has_reranker() else 0)
         rows = _find(index, asked, limit=depth, question=texts[0])
-        support = _support(asked, texts, rows)
+        evidence = _evidence(asked, texts, rows)
+        support = support_of(evidence, question=texts[0], known=asked.known)
         passages = _reranked(texts, [_passage(row) for row in rows])[:limit]
     milliseconds = (time.perf_counter() - started) * 1000
-    return SearchResult(passages, texts, support, support >= 1, milliseconds)
+    return SearchResult(passages, texts, support, support >= 1, milliseconds, evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +181,12 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     )
 
 
-def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]]) -> float:
-    """Return how well the best passages support the best of the queries."""
+def _evidence(
+    asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[Evidence, ...]:
+    """Return what speaks for each query in the best passages."""
     if not rows:
-        return 0.0
+        return ()
     passages = [_passage(row) for row in rows[:JUDGED]]
     found = [terms_of(one.headings, one.text) for one in passages]
     evidence = []
@@ -197,7 +205,7 @@ def _support(asked: _Asked, queries: Sequence[str], rows: Sequence[Sequence[Any]
                 is_across_languages=asked.wanted[number].is_translated,
             )
         )
-    return support_of(evidence, question=queries[0], known=asked.known)
+    return tuple(evidence)
 
 
 def _by_glossary(index: LexicalIndex, texts: Group[str]) -> dict[str, terms.Reading]:
