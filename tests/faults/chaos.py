@@ -105,7 +105,7 @@ async def run(home: Path, database: str, path: Path, *, seconds: float, seed: in
     ) as arena:
         say(f"{NODES} nodes are up; {seconds:.0f} s of faults")
         begun = time.monotonic()
-        await _live(arena, history, people, home=home, until=begun + seconds)
+        await _live(arena, history, people, home=home, database=database, until=begun + seconds)
         history.add("run", seconds=round(time.monotonic() - begun, 1), seed=seed)
         await asyncio.to_thread(stored.wait_until_quiet, database)
         bound = NODES * (POOL + ASYNC_POOL)
@@ -135,7 +135,13 @@ def _make_people(environment: dict[str, str], names: list[str]) -> dict[str, Per
 
 
 async def _live(
-    arena: Arena, history: History, people: Mapping[str, Person], *, home: Path, until: float
+    arena: Arena,
+    history: History,
+    people: Mapping[str, Person],
+    *,
+    home: Path,
+    database: str,
+    until: float,
 ) -> None:
     """Run all sessions and faults until the moment; return when every session has had its last reply."""
     limits = httpx2.Limits(max_connections=200, max_keepalive_connections=60)
@@ -146,7 +152,7 @@ async def _live(
         try:
             await asyncio.gather(
                 FaultDeck(arena, world, home=home).play(until=until),
-                NodeDeck(arena, world).play(until=until),
+                NodeDeck(arena, world, database=database).play(until=until),
             )
         finally:
             world.is_over = True

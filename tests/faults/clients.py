@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +45,6 @@ class World:
     is_settling: bool = False  # nothing begins that takes long
     counter: int = 0
     away: set[int] = field(default_factory=set)  # nodes that a balancer has taken out
-    answering: Counter[int] = field(default_factory=Counter)  # long answers that each node writes
 
     def next_number(self) -> int:
         """Return a number that was not used before."""

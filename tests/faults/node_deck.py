@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+
+import psycopg
 
 from tests.faults.arena import SHUTDOWN_SECONDS, Arena
 from tests.faults.clients import World
@@ -17,13 +21,19 @@ CALM_SECONDS = (0.5, 2.0)
 # Before the end nothing happens whose turns would have to wait for their leases.
 SETTLE_SECONDS = 20.0
 
+_BUSY = """
+    SELECT split_part(runner, ':', 2)::int, count(*) FROM chats_turn
+    WHERE status = 'running' AND lease_until > clock_timestamp() + interval '12 s' GROUP BY 1
+"""
+
 Fault = Callable[[], Awaitable[None]]
 
 
 class NodeDeck:
     """The faults that can happen to the nodes, and their record."""
 
-    def __init__(self, arena: Arena, world: World) -> None:
+    def __init__(self, arena: Arena, world: World, *, database: str) -> None:
+        self._url = database
         self._arena = arena
         self._world = world
         self._chance = arena.chance
@@ -84,15 +94,21 @@ class NodeDeck:
             )
 
     async def _busiest(self) -> tuple[Node, int]:
-        """Return the node that writes most of the long answers, once there are some, and its process."""
-        busy = self._world.answering
+        """Return the node that writes most answers, once some are written, and its process."""
+        busy: Counter[int] = Counter()
         for _wait in range(BUSY_WAITS):
+            busy = await asyncio.to_thread(self._answers_by_process)
             if max(busy.values(), default=0) >= BUSY_ANSWERS:
                 break
             await asyncio.sleep(0.1)
-        number = max(range(len(self._arena.nodes)), key=lambda each: busy[each])
-        node = self._arena.nodes[number]
+        node = max(self._arena.nodes, key=lambda each: busy[each.pid])
         return node, node.pid
+
+    def _answers_by_process(self) -> Counter[int]:
+        """Return how many answers each living process writes; none while the database is away."""
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._url) as database:
+            return Counter(dict(database.execute(_BUSY).fetchall()))
+        return Counter()
 
     def _note(self, name: str, node: Node, *, pid: int, start: float) -> None:
         self._world.history.add(

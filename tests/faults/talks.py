@@ -139,9 +139,7 @@ async def _attend(
         doings.append(_post(session, again, key=key, reading=None))
     if world.chance.random() < 0.35:
         doings.append(_stop(session, chat, turn))
-    world.answering[record["node"]] += 1
     await asyncio.gather(*doings)
-    world.answering[record["node"]] -= 1
 
 
 async def follow(session: Session, chat: str, turn: str, reading: Reading) -> None:
