@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,9 +18,11 @@ from mundap.accounts.models import User
 from mundap.chats.body_cache import key_of
 from mundap.chats.models import Chat, Message
 from mundap.chats.sealed_body import MOST_BYTES, Identity, NotThis, seal, unseal
+from mundap.config import redis_client
 from mundap.library.models import Collection
 from tests.chats.conftest import make_chat
 from tests.chats.server import Api, wait_for
+from tests.faults.redis_server import RedisServer
 
 IDENTITY = Identity(uuid4(), uuid4(), 7, uuid4())
 
@@ -205,3 +209,25 @@ def test_the_self_check_compares_hits_with_postgres(
     assert alice_api.get(f"chats/{chat.pk}/").json() == {"forged": 1}
     wait_for(lambda: count("cache_self_checks", result="different") == noticed + 1)
     wait_for(lambda: raw.get(key_of(chat.pk)) != forged)
+
+
+async def test_a_redis_that_is_back_is_noticed_without_requests(settings, tmp_path: Path) -> None:
+    def is_left_alone() -> float | None:
+        return REGISTRY.get_sample_value("mundap_redis_breaker_open", {"client": "quick"})
+
+    with RedisServer(tmp_path) as server:
+        settings.REDIS_URL = server.url
+        redis_client.open_clients()
+        client = redis_client.find_client()
+        assert client is not None
+        server.pause()
+        while not is_left_alone():
+            await client.attempt("test", lambda redis: redis.ping())
+        await redis_client.probe()
+        assert is_left_alone()
+        server.resume()
+        async with asyncio.timeout(20):
+            while is_left_alone():  # it is tried every two seconds
+                await redis_client.probe()
+                await asyncio.sleep(0.05)
+        await redis_client.close_clients()

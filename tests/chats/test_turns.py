@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from django.db import transaction
 
 from mundap.accounts.models import User
+from mundap.chats import turns
 from mundap.chats.models import Chat, Message, Turn
 from mundap.library.models import Collection
 from tests.chats.conftest import ANSWER, QUESTION, script
@@ -317,3 +319,18 @@ def test_all_three_ways_to_sign_in_may_ask(
         )
         assert taken.status_code == 200
     assert Chat.objects.filter(owner=users["alice"]).count() == 2
+
+
+def test_a_lock_that_stays_taken_is_not_waited_for_forever(
+    alice_api: Api, chat: Chat, model: ScriptedModel, monkeypatch
+) -> None:
+    """Whoever waits holds a thread; the question was not stored, and the same key stores it later."""
+    monkeypatch.setattr(turns, "LOCK_MILLISECONDS", 200)
+    with transaction.atomic():
+        Chat.objects.select_for_update().get(pk=chat.pk)
+        refused = alice_api.ask(QUESTION, chat=str(chat.pk), Idempotency_Key="k")
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    script(model, ANSWER)
+    asked = alice_api.ask(QUESTION, chat=str(chat.pk), Idempotency_Key="k")
+    assert asked.json()["message"]["text"] == ANSWER

@@ -39,6 +39,7 @@ from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
 from mundap.chats.versions import Revision
+from mundap.config import redis_client
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
 from mundap.library.models import Collection
@@ -46,6 +47,7 @@ from mundap.library.models import Collection
 BEAT_SECONDS = 1.0
 BEATS_A_DRAFT = 2
 REAP_SECONDS = 5.0
+PROBE_SECONDS = 5.0  # of a Redis that is left alone
 FINISH_ATTEMPTS = 12  # over about a minute: the answer was paid for, the database may come back
 PURGE_SECONDS = 3600.0
 CLOSE_SECONDS = 5.0
@@ -90,6 +92,7 @@ class Runner:
         if not self._is_open:
             self._is_open = True
             self._spawn(_repeat(reaper.reap, every_seconds=REAP_SECONDS))
+            self._spawn(_repeat(redis_client.probe, every_seconds=PROBE_SECONDS))
             self._spawn(_repeat(_purge, every_seconds=PURGE_SECONDS))
 
     def begin_closing(self, *, grace_seconds: float) -> asyncio.Task[None]:

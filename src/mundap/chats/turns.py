@@ -38,6 +38,7 @@ from mundap.library.models import Collection
 from mundap.library.selectors import list_collections_for
 
 HISTORY_MESSAGES = 12
+LOCK_MILLISECONDS = 5000
 _POSTING_LOCK = 20_002  # the class of our advisory locks: one post of a person at a time
 # How many answers the user %(owner)s has running, in chats and outside.
 RUNNING = """(
@@ -169,8 +170,14 @@ def _place(cursor: CursorWrapper, ask: Ask | Revision, opened: _Opened) -> Place
 
 
 def lock_posts(cursor: CursorWrapper, user: User) -> None:
-    """Let no other post of this user begin before the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_POSTING_LOCK, str(user.pk)])
+    """Let no other post of this user begin before the transaction ends.
+
+    No lock is waited for longer than LOCK_MILLISECONDS, this one included: whoever waits holds one of a few threads.
+    """
+    cursor.execute(
+        "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s, hashtext(%s))",
+        [str(LOCK_MILLISECONDS), _POSTING_LOCK, str(user.pk)],
+    )
 
 
 def require_room(running: int, *, has_room: bool) -> None:

@@ -87,6 +87,11 @@ class RedisClient:
         _seconds_of(operation).observe(time.perf_counter() - begun)
         return result
 
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether Redis is taken to be away."""
+        return self._breaker.is_open
+
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose(close_connection_pool=True)
@@ -133,6 +138,13 @@ def open_clients() -> None:
         patient=RedisClient("patient", connections=1000, operation_seconds=PATIENCE_SECONDS + 0.5),
         sending=RedisClient("sending", connections=2, operation_seconds=PATIENCE_SECONDS + 0.5),
     )
+
+
+async def probe() -> None:
+    """Ask a Redis that is left alone whether it is back: without requests nobody else would notice."""
+    for client in _clients.get(asyncio.get_running_loop(), ()):
+        if client.is_left_alone:
+            await client.attempt("probe", lambda redis: redis.ping())
 
 
 async def close_clients() -> None:
