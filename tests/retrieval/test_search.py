@@ -233,6 +233,10 @@ class TestSupport:
         assert not result.is_supported
         assert result.support < 1
 
+    @pytest.mark.parametrize("question", ["a", "the of and", "?!", "은 는 이 가", "🙂", "מה"])
+    def test_what_asks_for_nothing_is_not(self, shelf, question):
+        assert not search(shelf, [question], limit=5).is_supported
+
     def test_a_setting_that_they_do_not_have_is_not(self, shelf):
         assert search(shelf, ["Redis cache CACHES"], limit=5).is_supported
         assert not search(shelf, ["Redis cache CHANNEL_LAYERS"], limit=5).is_supported

@@ -48,7 +48,8 @@ def wanted(
             words.append((frozenset(), UNREAD))
         elif reading.weights:
             words.append(_word(reading.weights, lookup))
-    own = [term for term in typed if not (korean and is_hangul(term))]
+    asking = lexical.QUESTION_WORDS  # a question of nothing else wants nothing
+    own = [term for term in typed if term not in asking and not (korean and is_hangul(term))]
     words += [_word([term], lookup) for term in own]
     rarest = max(
         (
