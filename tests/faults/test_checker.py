@@ -319,6 +319,11 @@ def test_a_503_while_the_database_is_away_is_no_violation() -> None:
     assert not check([*good(), outage, op("read", 20, status=500)]).is_clean
 
 
+def test_a_503_of_a_node_that_ends_is_no_violation() -> None:
+    assert check([*good(), death(19.5), op("read", 20, status=503, node=0)]).is_clean
+    assert not check([*good(), death(19.5), op("read", 20, status=503, node=1)]).is_clean
+
+
 def test_what_a_killed_process_told_last_may_be_lost() -> None:
     told = follow(28, "q-u1-2 Yes", turn="t2")
     assert check([*good(), interrupted("q-u1-2"), death(30), told]).is_clean

@@ -9,15 +9,12 @@ from tests.faults.judged import Judged, Violation
 
 EXPECTED = {0, 200, 204, 304, 404, 409}  # statuses of well-formed requests
 RECOVERY_SECONDS = 5.0  # that a pool may take to find a database again that was away
-OUTAGES = ("postgres", "node killed", "node restarted")
+OUTAGES = ("postgres", "node killed", "node restarted", "node stopped")
 
 
 def _no_errors(history: Judged) -> Iterator[Violation]:
-    """Redis causes none; a node that died or a database that was away may cost a 503."""
-    outages = [
-        (fault["start"], fault["end"] + RECOVERY_SECONDS)
-        for fault in history.faults_named(*OUTAGES)
-    ]
+    """Redis causes none; a database that was away may cost a 503, and what happened to a node one of that node's."""
+    outages = history.faults_named(*OUTAGES)
     # Whether a turn may have ended so is judged elsewhere; whoever asked is told with the error's status.
     ended_early = {
         t for t, turn in history.turns.items() if turn["status"] in ("interrupted", "failed")
@@ -25,7 +22,12 @@ def _no_errors(history: Judged) -> Iterator[Violation]:
     for op in history.ops:
         if op["status"] in EXPECTED or op.get("turn") in ended_early:
             continue
-        is_explained = any(start <= op["end"] and op["start"] <= end for start, end in outages)
+        is_explained = any(
+            fault["start"] <= op["end"]
+            and op["start"] <= fault["end"] + RECOVERY_SECONDS
+            and fault.get("node", op["node"]) == op["node"]
+            for fault in outages
+        )
         if op["status"] != 503 or not is_explained:
             yield Violation("failed", f"status {op['status']}", op)
 
