@@ -1,6 +1,7 @@
 """An early pytest plugin: real PostgreSQL, Valkey and embedding server in a MUNDAP_HOME of this run's own.
 
-It is loaded before pytest-django reads the settings, because their addresses come from the environment.
+It is loaded before pytest-django reads the settings, because their addresses come from the environment. With several
+test processes (`-n`) each has parts of its own, and the one that only hands out tests has none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     for name in list(os.environ):
         if name.startswith(("MUNDAP_", "OPENAI_", "EMAIL_", "DATABASE_URL", "REDIS_URL")):
             del os.environ[name]
+    os.environ["SECRET_KEY"] = "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz"
+    hands_out = early_config.known_args_namespace.numprocesses
+    if hands_out and "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
     # A shell's background job ignores Ctrl-C, and so would the processes that tests send it to.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
@@ -43,7 +48,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         "REDIS_URL": endpoints.redis_url or "",
         "MUNDAP_EMBEDDING_BASE_URL": endpoints.embedding_url or "",
         "MUNDAP_EMBEDDING_API_KEY": endpoints.embedding_key or "",
-        "SECRET_KEY": "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz",
         "MUNDAP_THROTTLE_USER": "100000/min",
         "MUNDAP_THROTTLE_ADDRESS": "100000/min",
         "MUNDAP_THROTTLE_TURNS": "100000/min",

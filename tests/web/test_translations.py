@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import gettext
 import re
 from pathlib import Path
@@ -45,13 +46,15 @@ def _plain(path: Path) -> str:
     return templatize(path.read_text(encoding="utf-8"), origin=str(path))
 
 
-def marked_texts() -> set[str]:
+@functools.cache
+def marked_texts() -> frozenset[str]:
+    """All of them; read once, as parsing every file takes a while."""
     texts: set[str] = set()
     for path in SOURCE.rglob("*.py"):
         texts |= texts_of(path.read_text(encoding="utf-8"))
     for path in SOURCE.rglob("templates/**/*.html"):
         texts |= texts_of_template(path)
-    return texts
+    return frozenset(texts)
 
 
 def compiled() -> gettext.GNUTranslations:
