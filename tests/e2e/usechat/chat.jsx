@@ -51,7 +51,7 @@ export function Chat({ id, collection, api, headers }) {
           <ol>
             {citationsOf(message).map(({ number, passage, document, url, quote }) => (
               <li key={number} value={number}>
-                <a href={url ?? `/passages/${passage}/`} title={quote}>{document}</a>
+                <a href={url || `/passages/${passage}/`} title={quote}>{document}</a>
               </li>
             ))}
           </ol>
