@@ -11,6 +11,7 @@ MundapError
 ├── KeyReused                       422  an idempotency key came back with another request
 ├── LimitReached                    429
 ├── SourceError                     400  a documentation source cannot be read
+│   └── FetchFailed                 502  a web server did not give a page
 ├── IngestionRunning                409  another process is ingesting the same collection
 ├── ModelError                      502  the chat or embedding endpoint failed
 │   ├── ModelUnavailable            503
@@ -32,7 +33,7 @@ class MundapError(Exception):
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
-    is_retryable: ClassVar[bool] = False
+    is_retryable: bool = False
 
     def __init__(
         self,
@@ -123,6 +124,27 @@ class SourceError(MundapError):
 
     code = "source_error"
     status = 400
+
+
+class FetchFailed(SourceError):
+    """A web server did not give what was asked for; `was_asked` is false where it was not even asked yet."""
+
+    code = "fetch_failed"
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_retryable: bool = False,
+        retry_after_seconds: float | None = None,
+        was_asked: bool = True,
+    ) -> None:
+        """`retry_after_seconds` is when it may be asked again, if the server or its pace says so."""
+        super().__init__(message)
+        self.is_retryable = is_retryable
+        self.retry_after_seconds = retry_after_seconds
+        self.was_asked = was_asked
 
 
 class IngestionRunning(MundapError):

@@ -1,0 +1,1 @@
+"""Fetches pages from web servers: a good citizen towards them, and safe against what they answer."""
