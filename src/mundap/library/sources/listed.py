@@ -28,13 +28,15 @@ class WebPage:
 class Scope:
     """What belongs to a source: addresses below `base_url`, of these only paths that begin with `only`.
 
-    Where links are followed (`is_followed`), they are so up to `max_depth`; a run takes no more than `max_pages` and no
-    longer than `max_seconds`, whatever the site goes on to offer. Plain values: `dataclasses.asdict` and back.
+    Links are followed where `is_followed`, redirects always, both up to `max_depth`; a run takes no more than
+    `max_pages` and no longer than `max_seconds`, whatever the site goes on to offer. Of a site that Sphinx built
+    (`is_sphinx`), indexes and the like are no pages. Plain values: `dataclasses.asdict` and back.
     """
 
     base_url: str
     only: str = ""
     is_followed: bool = False
+    is_sphinx: bool = False
     max_depth: int = 20
     max_pages: int = 20_000
     max_seconds: int = 6 * 3600
@@ -70,9 +72,9 @@ class FetchKind(StrEnum):
 class FetchedPage:
     """A fetched page; `links` are further pages of the scope, for the run to take up if it does not have them.
 
-    `url` is the one that was asked for. A page that only leads to another one (a redirect, a canonical link) is LEFT_OUT with
-    that one as its only link, so that no page is read under two addresses. `content` is UTF-8 where the server declared
-    another charset for a text.
+    `url` is the one that was asked for. A page that only leads to another one (a redirect, a canonical link) is
+    LEFT_OUT with that one as its only link, so that no page is read under two addresses. `content` is UTF-8 where the
+    server declared another charset for a text.
     """
 
     kind: FetchKind
