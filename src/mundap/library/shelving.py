@@ -43,7 +43,7 @@ def find_or_make(mark: ShelfMark, source: OpenedSource) -> Collection:
         "category": OFFICIAL_DOCS,
     }
     fields = defaults | _label(mark, source)
-    return _made(Collection(slug=slug, **fields), is_numbered=mark.title_no is not None)
+    return put_on_shelf(Collection(slug=slug, **fields), is_numbered=mark.title_no is not None)
 
 
 def _label(mark: ShelfMark, source: OpenedSource) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> No
         collection.save()
 
 
-def _made(collection: Collection, *, is_numbered: bool) -> Collection:
-    """Save a new collection, under the next free number of its category unless it has one."""
+def put_on_shelf(collection: Collection, *, is_numbered: bool) -> Collection:
+    """Save a new collection, under the next free number of its category unless it has one. Raises Conflict."""
     if is_numbered:
         with _number_taken(collection):
             collection.save(force_insert=True)
