@@ -8,8 +8,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -27,7 +28,13 @@ def is_archive(file: Path) -> bool:
 
 
 def unpack(
-    file: Path, folder: Path, *, name: str, under: str = "", strip_top: bool = False
+    file: Path,
+    folder: Path,
+    *,
+    name: str,
+    under: str = "",
+    strip_top: bool = False,
+    max_bytes: int | None = None,
 ) -> Path:
     """Unpack the files below `under` and return the folder where they are.
 
@@ -38,7 +45,9 @@ def unpack(
     unpacked.mkdir(parents=True)
     try:
         with _broken_as_source_error(name):
-            _copy(file, unpacked, name=name, under=under, strip_top=strip_top)
+            members = _members(file, name=name)
+            place = partial(_place, under=under, strip_top=strip_top)
+            _copy(members, unpacked, name=name, place=place, max_bytes=max_bytes or MAX_BYTES)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
@@ -71,21 +80,28 @@ def _broken_as_source_error(name: str) -> Iterator[None]:
         raise SourceError(f"{name} is not a whole archive: {exc}. Fetch or make it again.") from exc
 
 
-def _copy(file: Path, folder: Path, *, name: str, under: str, strip_top: bool) -> None:
+def _copy(
+    members: Iterator[tuple[str, IO[bytes] | None]],
+    folder: Path,
+    *,
+    name: str,
+    place: Callable[[str], PurePosixPath | None],
+    max_bytes: int,
+) -> None:
     size_bytes = 0
-    for count, (member, content) in enumerate(_members(file, name=name)):
+    for count, (member, content) in enumerate(members):
         if count >= MAX_MEMBERS:
             raise SourceError(f"{name} has more than {MAX_MEMBERS:,} files.")
         if content is None:
             continue
-        target = _place(member, under=under, strip_top=strip_top)
+        target = place(member)
         if target is None:
             continue
-        place = folder / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        size_bytes += _write(content, place, name=name, member=member)
-        if size_bytes > MAX_BYTES:
-            raise SourceError(f"{name} unpacks to more than {MAX_BYTES // 1_000_000:,} MB.")
+        path = folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size_bytes += _write(content, path, name=name, member=member)
+        if size_bytes > max_bytes:
+            raise SourceError(f"{name} unpacks to more than {max_bytes // 1_000_000:,} MB.")
 
 
 def _write(content: IO[bytes], place: Path, *, name: str, member: str) -> int:
