@@ -4,6 +4,7 @@ Collection   what one talks to: a set of official documentation, or a team's ref
 Document     one page or file of a collection, at its `path` below the source's root
 Passage      the unit of retrieval and citation: some text under a trail of headings
 Embedding    a passage's vector by one model
+Summary      what the chat model made of some passages in a row, wherever these stand
 Family       the collections that are versions of one documentation; one of them is current
 StoredFile   a file that a person gave, from which a document is read
 Run          one time that a collection is brought up to date with its source
@@ -194,6 +195,49 @@ class Embedding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.passage_id} by {self.model}"
+
+
+class Summary(models.Model):
+    """What the chat model made of some passages, in one language: of their content, whichever collection has them.
+
+    While it is made its `maker` extends the lease; whoever finds it run out may make it instead, beginning with the
+    `replies` that there are. Citations have the places of passages, not their ids.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("not begun")
+        MAKING = "making", _("being made")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    content_hash = models.CharField(max_length=64)
+    lead_hash = models.CharField(max_length=64, help_text="The content hash of the first passage.")
+    language = models.CharField(max_length=10)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    text = models.TextField(blank=True)
+    citations = models.JSONField(default=list, help_text="see chats.summaries")
+    model = models.CharField(max_length=200, blank=True, help_text="Who wrote it.")
+    error = models.JSONField(null=True, help_text="code, message and status")
+    replies = models.JSONField(
+        default=dict, help_text="The model's, by the digest of what was asked."
+    )
+    calls = models.PositiveSmallIntegerField(default=0, help_text="Of the model, in all.")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    maker = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    made_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["content_hash", "language"], name="summary_of_content")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.content_hash[:8]} {self.language} ({self.state})"
 
 
 class StoredFile(models.Model):
