@@ -90,12 +90,20 @@ CHAT_MODEL = env.text("MUNDAP_CHAT_MODEL")
 CHAT_CONTEXT_TOKENS = env.integer("MUNDAP_CHAT_CONTEXT_TOKENS", 8000, minimum=1000)
 QUERY_VARIANTS = env.flag("MUNDAP_QUERY_VARIANTS", default=True)
 
+# --- other people's web servers, which sources name
+CRAWL_OWN_HOSTS = env.words("MUNDAP_CRAWL_OWN_HOSTS")
+CRAWL_DELAY_SECONDS = env.seconds("MUNDAP_CRAWL_DELAY_SECONDS", 0.2)
+CRAWL_CONTACT = env.text("MUNDAP_CRAWL_CONTACT")
+
 # What /metrics wants as a bearer token; without one it answers only to this machine.
 METRICS_TOKEN = env.text("MUNDAP_METRICS_TOKEN")
 
 # --- limits
 QUESTION_MAX_BYTES = 16 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+UPLOAD_MAX_MB = env.integer("MUNDAP_UPLOAD_MAX_MB", 50, minimum=1)
+UPLOAD_QUOTA_MB = env.integer("MUNDAP_UPLOAD_QUOTA_MB", 500, minimum=1)
+UPLOAD_MAX_FILES = env.integer("MUNDAP_UPLOAD_MAX_FILES", 2000, minimum=1)
 TURNS_PER_USER = env.integer("MUNDAP_TURNS_PER_USER", 3, minimum=1)
 TURNS_PER_PROCESS = env.integer("MUNDAP_TURNS_PER_PROCESS", 64, minimum=1)
 TURN_SECONDS = env.integer("MUNDAP_TURN_SECONDS", 300, minimum=5)
