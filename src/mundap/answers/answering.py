@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
 from mundap.answers import citations, evidence, quoting
 from mundap.answers.events import (
@@ -24,6 +23,7 @@ from mundap.answers.events import (
 )
 from mundap.answers.evidence import Evidence
 from mundap.answers.language import NAMES, Language, language_of
+from mundap.answers.readiness import why_unready
 from mundap.answers.rewriting import HISTORY_CHARACTERS, HISTORY_MESSAGES, queries_for
 from mundap.answers.seam import Seam, last_word
 from mundap.config.threads import in_database_thread
@@ -32,7 +32,8 @@ from mundap.library.models import OFFICIAL_DOCS, Collection
 from mundap.llm import client
 from mundap.llm.client import ChatMessage, Usage
 from mundap.llm.prompts import prompt
-from mundap.retrieval.search import SearchResult, search
+from mundap.retrieval.followups import with_history
+from mundap.retrieval.search import search
 
 PASSAGES = 8  # found passages that an answer may use
 PASSAGE_SHARE = 0.6  # of the model's context; the rest is for history, rules and the answer
@@ -63,17 +64,23 @@ async def answer(
         async for event in _from_model(messages, earlier.evidence, language, begun=earlier.text):
             yield event
         return
-    if problem := await in_database_thread(_unreadable, collection, language):
+    if problem := await in_database_thread(why_unready, collection, language=language):
         yield Retrieved((question,), ())
         yield TextDelta(problem)
         yield Answered(problem, (), is_answered=False, language=language)
         return
+    if everything := await in_database_thread(_everything, collection):
+        async for event in _from_everything(question, collection, history, everything, language):
+            yield event
+        return
     queries = await queries_for(question, collection=collection, history=history)
     result = await in_database_thread(search, collection, list(queries), limit=PASSAGES)
     yield Retrieved(queries, tuple(result.passages))
-    given, is_supported = await in_database_thread(_evidence, collection, result)
+    given = await in_database_thread(
+        evidence.gather, result.passages, budget_tokens=_budget(), is_widened=client.has_model()
+    )
     yield Given(tuple(given))
-    if not is_supported:
+    if not (result.is_supported and given):
         is_complete = collection.state != Collection.State.INGESTING
         text, cited = quoting.refuse(given, language=language, is_complete=is_complete)
         yield TextDelta(text)
@@ -116,40 +123,38 @@ def shorten(question: str) -> str:
     return (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut) + "…"
 
 
-def _unreadable(collection: Collection, language: Language) -> str:
-    """Return why nothing can be answered from this collection yet, or an empty text."""
-    collection.refresh_from_db(fields=["state", "error"])
-    if collection.passages.exists():
-        return ""
-    with override(language):
-        match collection.state:
-            case Collection.State.INGESTING:
-                return _("“%(title)s” is still being read. Ask again in a moment.") % {
-                    "title": collection.title
-                }
-            case Collection.State.FAILED:
-                return _("“%(title)s” could not be read: %(error)s") % {
-                    "title": collection.title,
-                    "error": collection.error,
-                }
-        return _("“%(title)s” is empty: there is nothing in it to answer from.") % {
-            "title": collection.title
-        }
+def _budget() -> int:
+    """Return how many tokens of passages an answer may use."""
+    return int(settings.CHAT_CONTEXT_TOKENS * PASSAGE_SHARE)
 
 
-def _evidence(collection: Collection, result: SearchResult) -> tuple[list[Evidence], bool]:
-    """Return what the answer may use, and whether it can be expected to answer.
+def _everything(collection: Collection) -> list[Evidence] | None:
+    """Return all of a reference that the model can be given whole; official documentation is retrieved from."""
+    if not client.has_model() or collection.category == OFFICIAL_DOCS:
+        return None
+    return evidence.whole(collection, budget_tokens=_budget())
 
-    A reference that fits the budget goes to the model whole; then the model judges whether it answers.
+
+async def _from_everything(
+    question: str,
+    collection: Collection,
+    history: Sequence[HistoryMessage],
+    given: Sequence[Evidence],
+    language: Language,
+) -> AsyncIterator[AnswerEvent]:
+    """Yield an answer from a reference that the model is given whole: the model judges whether it answers.
+
+    The search, which needs no model here, says what to name where it does not.
     """
-    has_model = client.has_model()
-    budget = int(settings.CHAT_CONTEXT_TOKENS * PASSAGE_SHARE)
-    if has_model and collection.category != OFFICIAL_DOCS:
-        everything = evidence.whole(collection, budget_tokens=budget)
-        if everything is not None:
-            return everything, True
-    found = evidence.gather(result.passages, budget_tokens=budget, is_widened=has_model)
-    return found, result.is_supported and bool(found)
+    queries = with_history(question, [one.text for one in history if one.role == "user"])
+    result = await in_database_thread(search, collection, queries, limit=PASSAGES)
+    yield Retrieved(tuple(queries), tuple(result.passages))
+    yield Given(tuple(given))
+    by_passage = {one.parts[0].passage: one for one in given}
+    nearest = [by_passage[one.passage] for one in result.passages if one.passage in by_passage]
+    messages = _messages(question, collection, history, given, language)
+    async for event in _from_model(messages, given, language, nearest=nearest):
+        yield event
 
 
 async def _from_model(
@@ -158,8 +163,12 @@ async def _from_model(
     language: Language,
     *,
     begun: str = "",
+    nearest: Sequence[Evidence] | None = None,
 ) -> AsyncIterator[AnswerEvent]:
-    """Yield the reply to `messages` as deltas and the answer; `begun` is the part of it that was shown before."""
+    """Yield the reply to `messages` as deltas and the answer; `begun` is the part of it that was shown before.
+
+    `nearest` is what to name of the evidence where it does not answer; the first of it, if that is not said.
+    """
     reply, usage, text, shown = "", {}, begun, begun
     seam, unfinished = Seam(begun), citations.Unfinished(given)
     unfinished.add(begun)
@@ -178,7 +187,8 @@ async def _from_model(
     if not reply.strip():
         raise ModelError(_("The language model sent an empty answer. Try again."))
     if _may_be_refusal(reply) and not begun:
-        text, cited = quoting.refuse(given, language=language)
+        named = given if nearest is None else nearest
+        text, cited = quoting.refuse(named, language=language)
         yield TextDelta(text)
         yield Answered(text, cited, is_answered=False, language=language, usage=usage)
         return
@@ -201,10 +211,12 @@ def _messages(
     given: Sequence[Evidence],
     language: Language,
 ) -> list[ChatMessage]:
-    passages = "\n\n".join(
-        f"[{one.number}] {' › '.join((one.document, *one.headings))}\n{one.text}" for one in given
+    rules = prompt(
+        "answer",
+        title=collection.title,
+        language=NAMES[language],
+        passages=evidence.as_material(given),
     )
-    rules = prompt("answer", title=collection.title, language=NAMES[language], passages=passages)
     earlier: list[ChatMessage] = [
         {"role": message.role, "content": message.text[:HISTORY_CHARACTERS]}
         for message in history[-HISTORY_MESSAGES:]

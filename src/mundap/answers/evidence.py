@@ -8,11 +8,14 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Func, Q, QuerySet, Sum
 
 from mundap.library.models import Collection, Document, Passage
 from mundap.library.parsing.page import Kind
+from mundap.library.reading_order import place_of
 from mundap.retrieval.search import ScoredPassage
+
+MOST_NUMBERS = 999  # a marker has three digits at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,17 @@ def gather(
 def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | None:
     """Return all of a reference in reading order, or None where it does not fit the budget."""
     documents = Document.objects.filter(collection=collection)
-    size_bytes = 0
-    for text in documents.values_list("text", flat=True).iterator(chunk_size=20):
-        size_bytes += len(text.encode())
-        if size_bytes // 3 > budget_tokens:
-            return None
-    rows = (
-        Passage.objects.filter(collection=collection)
-        .select_related("document")
-        .defer("lexical", "document__text")
-        .order_by("document__path", "position")
-    )
+    size_bytes = documents.aggregate(size=Sum(Func(F("text"), function="octet_length")))["size"]
+    if (size_bytes or 0) // 3 > budget_tokens:
+        return None
+    everything = in_order(Passage.objects.filter(collection=collection))
+    fits = count_tokens(as_material(everything)) <= budget_tokens
+    return everything if fits and len(everything) <= MOST_NUMBERS else None
+
+
+def in_order(passages: QuerySet[Passage]) -> list[Evidence]:
+    """Return each of the passages as an entry of its own, in the order in which people read them."""
+    rows = passages.select_related("document").defer("lexical", "document__text")
     return [
         Evidence(
             number=number,
@@ -115,8 +118,18 @@ def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | Non
             url=f"{row.document.url}#{row.anchor}" if row.anchor else row.document.url,
             parts=(_part(row),),
         )
-        for number, row in enumerate(rows, start=1)
+        for number, row in enumerate(
+            sorted(rows, key=lambda row: (place_of(row.document.path), row.position)), start=1
+        )
     ]
+
+
+def as_material(evidence: Sequence[Evidence]) -> str:
+    """Return the passages as a model is given them, each under its number and headings."""
+    return "\n\n".join(
+        f"[{one.number}] {' › '.join((one.document, *one.headings))}\n{one.text}"
+        for one in evidence
+    )
 
 
 def as_json(evidence: Sequence[Evidence]) -> list[dict[str, Any]]:
