@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -323,27 +322,7 @@ def test_a_quotation_outlives_its_passage(
     assert "LOCATION" in text_of(soup, ".notice q")
 
 
-# --- keeping chats
-
-
-def test_a_chat_is_renamed(alice: User, alice_client: Client, make_chat: MakeChat) -> None:
-    chat, _answer = make_chat(alice)
-    response = alice_client.post(
-        f"/chats/{chat.pk}/rename/", {"title": " 캐시   설정 "}, follow=True
-    )
-    assert text_of(BeautifulSoup(response.content, "html.parser"), ".bar h1") == "캐시 설정"
-
-
-def test_a_deleted_chat_can_be_brought_back(
-    alice: User, alice_client: Client, make_chat: MakeChat
-) -> None:
-    chat, _answer = make_chat(alice)
-    response = alice_client.post(f"/chats/{chat.pk}/delete/", follow=True)
-    soup = BeautifulSoup(response.content, "html.parser")
-    assert "is deleted" in text_of(soup, ".notice")
-    page(alice_client, f"/chats/{chat.pk}/", status=404)
-    alice_client.post(one(soup, ".notice form")["action"])
-    page(alice_client, f"/chats/{chat.pk}/")
+# --- what one thinks of an answer
 
 
 def test_a_thumb_is_kept_and_taken_back(
@@ -366,31 +345,6 @@ def test_a_rating_that_is_none_is_refused(
     _chat, answer = make_chat(alice)
     response = alice_client.post(f"/messages/{answer.pk}/feedback/", {"rating": "sideways"})
     assert response.status_code == 400
-
-
-def test_chats_are_listed_by_day_and_searched(
-    alice: User, alice_client: Client, make_chat: MakeChat
-) -> None:
-    make_chat(alice, title="About caches")
-    old, _answer = make_chat(alice, "What is middleware?", "Layers.", title="Old one")
-    Chat.objects.filter(pk=old.pk).update(updated_at=timezone.now() - timedelta(days=40))
-    soup = page(alice_client, "/chats/")
-    assert [heading.get_text() for heading in soup.select(".list-page h2")] == ["Today", "Earlier"]
-    soup = page(alice_client, "/chats/?q=MIDDLEWARE")
-    assert [link.get_text() for link in soup.select(".list-page li a span")] == ["Old one"]
-    assert "No chat" in text_of(page(alice_client, "/chats/?q=zebra"), ".list-page .outcome")
-
-
-def test_a_long_list_has_pages(alice: User, alice_client: Client, make_chat: MakeChat) -> None:
-    for number in range(35):
-        make_chat(alice, title=f"Chat {number}")
-    soup = page(alice_client, "/chats/")
-    following = page(alice_client, f"/chats/{one(soup, '.pages a')['href']}")
-    titles = [
-        link.get_text() for each in (soup, following) for link in each.select(".list-page li span")
-    ]
-    assert len(titles) == len(set(titles)) == 35
-    assert page(alice_client, "/").select_one("#chats .more") is not None
 
 
 # --- somebody else's

@@ -6,6 +6,7 @@ Turn        one question being answered: who runs it, until when, and how it end
 Completion  an answer outside any chat, only while it runs
 TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
 SearchSegment  the terms that sixteen positions of a chat are found by
+Share       a copy of a chat that whoever has its link may read
 
 Triggers (migrations 0002 and 0003) give a chat a new `rev` and `etag` whenever something that its readers see changes,
 by whatever means: messages, visible columns, a turn that begins or ends, the names of its collection. Nobody sets them
@@ -13,6 +14,8 @@ by hand, and they never go back.
 """
 
 from __future__ import annotations
+
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
@@ -254,3 +257,16 @@ class SearchSegment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.chat_id} {self.number}"
+
+
+class Share(models.Model):
+    """What a link shows of a chat: a copy of what was there when it was shared. Taking the link back deletes it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    chat = models.OneToOneField(Chat, on_delete=models.CASCADE, related_name="share")
+    content = models.JSONField(help_text="see sharing.py")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True, help_text="when the copy was made")
+
+    def __str__(self) -> str:
+        return str(self.chat_id)

@@ -1,11 +1,10 @@
-"""The pages: asking, reading and keeping chats. What they print is made in `shown` and `passages`."""
+"""The pages: asking and reading. What they print is made in `shown` and `passages`; `list_pages` keeps chats."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from urllib.parse import urlencode
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -23,10 +22,12 @@ from mundap.accounts.models import User
 from mundap.answers.questions import checked_question
 from mundap.chats import selectors, services, store
 from mundap.chats.chat_list import list_chats
-from mundap.chats.models import KEY_MAX_CHARACTERS, TITLE_MAX_CHARACTERS, Chat, Message
+from mundap.chats.list_pages import find_deleted
+from mundap.chats.listed import side
+from mundap.chats.models import KEY_MAX_CHARACTERS, Chat, Message
 from mundap.chats.passages import shown_passage
 from mundap.chats.runner import get_runner
-from mundap.chats.shown import Book, books_for, grouped_by_day, shown_messages
+from mundap.chats.shown import Book, books_for, shown_messages
 from mundap.chats.turns import Ask
 from mundap.config.throttles import require_rate
 from mundap.errors import InvalidInput, MundapError, NotFound
@@ -48,13 +49,13 @@ def _home(request: HttpRequest, *, error: MundapError | None = None) -> HttpResp
     given = request.POST or request.GET
     books = books_for(user)
     context = (
-        _side(user)
+        side(user)
         | _asking(error, typed=given.get("text", ""))
         | {
             "books": books,
             "chosen": _chosen(user, books, given.get("collection", "")),
             "is_filling": _is_filling(books),
-            "deleted_chat": _find_deleted(user, request.GET.get("deleted", "")),
+            "deleted_chat": find_deleted(user, request.GET.get("deleted", "")),
             "can_ask": True,
         }
     )
@@ -101,7 +102,7 @@ def _chat_page(
     current = selectors.get_chat_for(user, chat_id)
     typed = request.POST.get("text", "")
     context = (
-        _side(user)
+        side(user)
         | _asking(error, typed=typed)
         | {
             "current_chat": current,
@@ -117,29 +118,12 @@ def _chat_page(
 @login_required
 @never_cache
 @require_safe
-def chat_list(request: HttpRequest) -> HttpResponse:
-    """All chats, page by page; `?q=` searches titles and messages."""
-    user = _user(request)
-    query = request.GET.get("q", "").strip()
-    page = list_chats(user, query=query, cursor=request.GET.get("cursor", ""))
-    following = {"q": query, "cursor": page.cursor}
-    context = _side(user) | {
-        "q": query,
-        "page_groups": grouped_by_day(page.chats),
-        "next_url": f"?{urlencode(following)}" if page.cursor else "",
-    }
-    return render(request, "chats/list.html", context)
-
-
-@login_required
-@never_cache
-@require_safe
 def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
     """An answer as a fragment, with what changed around it: the chat's name and the list of chats."""
     user = _user(request)
     found = selectors.get_message_for(user, message_id)
     current = _get_message(user, message_id).chat
-    context = _side(user) | {
+    context = side(user) | {
         "current_chat": current,
         "current_id": str(current.pk),
         "message": shown_messages([found])[0],
@@ -163,7 +147,7 @@ def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
         return render(request, "chats/_passage.html", context)
     if cited_in:
         context["back_url"] = f"{reverse('pages:chat', args=[cited_in.chat_id])}#m-{cited_in.pk}"
-    return render(request, "chats/passage.html", _side(user) | context)
+    return render(request, "chats/passage.html", side(user) | context)
 
 
 # --- forms, which work without a script
@@ -186,32 +170,6 @@ async def ask(request: HttpRequest, chat_id: UUID | None = None) -> HttpResponse
 
 @login_required
 @require_POST
-def rename(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    """Give the chat another title; an empty one changes nothing."""
-    title = " ".join(request.POST.get("title", "").split())[:TITLE_MAX_CHARACTERS]
-    if title:
-        services.change_chat(_user(request), chat_id, title=title)
-    return redirect("pages:chat", chat_id)
-
-
-@login_required
-@require_POST
-def delete(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    """Delete the chat; the page after it offers to undo."""
-    services.delete_chat(_user(request), chat_id)
-    return redirect(f"{reverse('pages:home')}?{urlencode({'deleted': str(chat_id)})}")
-
-
-@login_required
-@require_POST
-def restore(request: HttpRequest, chat_id: UUID) -> HttpResponse:
-    """Bring a deleted chat back."""
-    services.restore_chat(_user(request), chat_id)
-    return redirect("pages:chat", chat_id)
-
-
-@login_required
-@require_POST
 def feedback(request: HttpRequest, message_id: UUID) -> HttpResponse:
     """Store a thumb; the one that is pressed already, or none, takes it back."""
     user = _user(request)
@@ -230,12 +188,6 @@ def feedback(request: HttpRequest, message_id: UUID) -> HttpResponse:
 def _user(request: HttpRequest) -> User:
     """Return the user of a view that needs one."""
     return cast("User", request.user)
-
-
-def _side(user: User) -> dict[str, Any]:
-    """Return what the list of earlier chats shows."""
-    page = list_chats(user)
-    return {"groups": grouped_by_day(page.chats), "has_more_chats": bool(page.cursor)}
 
 
 def _asking(error: MundapError | None, *, typed: str) -> dict[str, Any]:
@@ -282,14 +234,6 @@ def _is_filling(books: Sequence[Book]) -> bool:
     """Is something about to change on the shelf? An empty collection waits for the worker."""
     coming = (Collection.State.EMPTY, Collection.State.INGESTING)
     return not books or any(book.state in coming for book in books)
-
-
-def _find_deleted(user: User, chat_id: str) -> Chat | None:
-    """Return the user's chat that has just been deleted."""
-    known = _as_uuid(chat_id)
-    if known is None:
-        return None
-    return Chat.objects.filter(pk=known, owner=user, deleted_at__isnull=False).first()
 
 
 def _find_message(user: User, message_id: str) -> Message | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -55,7 +56,17 @@ def answer_html(
     `citations` are the message's own (`number`, `passage`, `document`, `headings`, `supported`): a marker becomes a
     link only where its number is among them, and never inside code.
     """
-    env = {"citations": {each["number"]: each for each in citations}, "message": str(message)}
+    return linked_html(text, citations=citations, link=partial(citation_url, message=message))
+
+
+def linked_html(
+    text: str,
+    *,
+    citations: Sequence[Mapping[str, Any]],
+    link: Callable[[Mapping[str, Any]], str],
+) -> SafeString:
+    """Return what `answer_html` does, with markers that lead to wherever `link` says."""
+    env = {"citations": {each["number"]: each for each in citations}, "link": link}
     html = _parser().render(text, env)
     # The parser has made all of this; the sanitizer is the second lock.
     return mark_safe(  # noqa: S308
@@ -171,7 +182,7 @@ def _render_citation(
         label += " " + _("(may not support this statement)")
     return (
         f'<a class="citation{" is-doubtful" if is_doubtful else ""}" data-number="{number}"'
-        f' href="{escape(citation_url(citation, message=env["message"]))}"'
+        f' href="{escape(env["link"](citation))}"'
         f' aria-label="{escape(label)}" title="{escape(label)}">{number}</a>'
     )
 

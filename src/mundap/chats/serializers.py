@@ -85,6 +85,27 @@ class ChatSerializer(ListedChatSerializer):
     )
 
 
+class ExportedMessageSerializer(MessageSerializer):
+    """A version of a message."""
+
+    version = serializers.IntegerField()
+    is_current = serializers.BooleanField()
+
+
+class ExportedChatSerializer(ListedChatSerializer):
+    """A whole chat, oldest message first, earlier versions before later ones."""
+
+    messages = ExportedMessageSerializer(many=True)
+
+
+class ShareSerializer(Object):
+    """A link by which others may read a copy of a chat."""
+
+    url = serializers.URLField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField(help_text="When the copy was made.")
+
+
 class ChatListSerializer(Object):
     """A page of chats."""
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
@@ -71,14 +68,6 @@ class ShownMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class DayGroup:
-    """Chats under one heading of the list."""
-
-    label: str
-    chats: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class Book:
     """A collection as one chooses it; `about` tells it from others of its name."""
 
@@ -135,32 +124,6 @@ def _source(citation: Mapping[str, Any], message: str) -> ShownSource:
         url=web_address(citation["url"]),
         is_doubtful=citation["supported"] is False,
     )
-
-
-def grouped_by_day(chats: Sequence[Mapping[str, Any]]) -> list[DayGroup]:
-    """Return the chats (as the API has them, last used first) under the days that people think in."""
-    today = timezone.localdate()
-    dated = [{**chat, "updated_at": _moment(chat["updated_at"])} for chat in chats]
-    return [
-        DayGroup(label, list(group))
-        for label, group in groupby(
-            dated, lambda chat: _day_label(chat["updated_at"].date(), today)
-        )
-    ]
-
-
-def _moment(value: datetime | str) -> datetime:
-    return timezone.localtime(
-        value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    )
-
-
-def _day_label(day: date, today: date) -> str:
-    if day >= today:
-        return _("Today")
-    if day == today - timedelta(days=1):
-        return _("Yesterday")
-    return _("The last seven days") if day > today - timedelta(days=7) else _("Earlier")
 
 
 def books_for(user: User) -> list[Book]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mundap.chats import api, classic_api, turns_api
+from mundap.chats import api, classic_api, sharing_api, turns_api
 
 urlpatterns = [
     path("chats/", turns_api.ChatsView.as_view(), name="chats"),
     path("chats/<uuid:chat_id>/", api.ChatView.as_view(), name="chat"),
     path("chats/<uuid:chat_id>/restore/", api.RestoreView.as_view(), name="chat-restore"),
+    path("chats/<uuid:chat_id>/export/", sharing_api.ExportView.as_view(), name="chat-export"),
+    path("chats/<uuid:chat_id>/share/", sharing_api.ShareView.as_view(), name="chat-share"),
     path("chats/<uuid:chat_id>/turns/", turns_api.TurnsView.as_view(), name="turns"),
     # Without a slash at its end, because useChat's reconnect asks for it so.
     path("chats/<uuid:chat_id>/stream", turns_api.ChatStreamView.as_view(), name="chat-stream"),
