@@ -20,7 +20,7 @@ STOP_SECONDS = 15.0  # what runs then is taken up again by the next worker
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 64),
-    default=2,
+    default=4,
     show_default=True,
     help="Tasks at once.",
 )
@@ -31,6 +31,7 @@ def command(concurrency: int, with_starter: bool) -> None:
         threading.Thread(target=_end_with_starter, daemon=True).start()
     with started():
         from mundap.config.celery import app
+        from mundap.library.workers import at_work
 
         # It warns of root because of pickled tasks; ours are JSON.
         warnings.filterwarnings("ignore", message="You're running the worker with superuser")
@@ -44,7 +45,8 @@ def command(concurrency: int, with_starter: bool) -> None:
             "--beat",
             "--scheduler=celery.beat:Scheduler",
         ]
-        app.worker_main(["--quiet", "worker", *options, *alone])
+        with at_work(is_command=False):
+            app.worker_main(["--quiet", "worker", *options, *alone])
 
 
 def _end_with_starter() -> None:

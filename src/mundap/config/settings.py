@@ -311,7 +311,9 @@ CELERY = {
     "beat_schedule": {
         task: {"task": f"mundap.{task}", "schedule": seconds, "options": {"expires": seconds}}
         for task, seconds in {
-            "retrieval.tasks.read_sources": 5.0,
+            "library.tasks.open_runs": 2.0,
+            "library.tasks.read_pages": 5.0,
+            "retrieval.tasks.index_passages": 5.0,
             "retrieval.tasks.fill_vectors": 5.0,
             "chats.tasks.index_messages": 5.0,
             "accounts.tasks.clear_sessions": 3600.0,

@@ -1,24 +1,30 @@
-"""Reads a source's pages into passages, in processes of their own where there are many. No database, no Django."""
+"""Reads pages into passages, in processes of their own with bounds of time and memory. No database, no Django.
+
+A page comes as bytes, with the format to read it by. What all pages of a source share (its settings, the titles that
+links show, files that are included) lies in a folder, so that another process, on another machine too, reads alike.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mundap.errors import ServiceUnavailable
+from pebble import ProcessExpired, ProcessPool
+
 from mundap.library.chunking import CHUNKER_VERSION, PassageDraft, cut
 from mundap.library.parsing import (
     Format,
@@ -30,11 +36,12 @@ from mundap.library.parsing import (
 )
 from mundap.library.sources import OpenedSource, SourcePage
 
-MAX_PAGE_BYTES = 10_000_000
+MAX_TEXT_BYTES = 10_000_000
+MAX_FILE_BYTES = 100_000_000  # of formats that are not plain text, such as PDF
 PROCESSES = 2
-# Below this many bytes starting processes (0.5 s) costs more than it saves.
-MANY_BYTES = 1_000_000
-PAGES_PER_TASK = 12
+PAGE_SECONDS = 60.0
+MEMORY_BYTES = 3_000_000_000
+CONTEXT_FILE = ".mundap-context.json"  # no page is hidden, so this is nobody's name
 # The settings of a source that change what a page says.
 _TELLING_SETTINGS = (
     "rst_prolog",
@@ -50,141 +57,235 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class HashedPage:
-    """A page and what it is known by: another hash means that it has to be read again."""
+class GivenPage:
+    """A page as bytes; `content_hash` is what it is known by: another one means that it has to be read again."""
 
-    page: SourcePage
-    content_hash: str
-    size_bytes: int
+    path: str
+    content: bytes
+    format_name: str
+    url: str = ""
+    content_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """What became of a page: its text and passages, or an error."""
+    """What became of a page: its text and passages, or an error; a lasting one does not go away by itself."""
 
     path: str
-    content_hash: str
     title: str = ""
     text: str = ""
     drafts: tuple[PassageDraft, ...] = ()
     error: str = ""
+    is_lasting: bool = True
 
 
-class SourceReader:
-    """Reads the pages of one opened source."""
+class SourceContext:
+    """What the pages of one source share: its folder, its settings, and the titles that links show."""
 
-    def __init__(self, source: OpenedSource) -> None:
-        self._source = source
-        self._titles: dict[str, str] = {}
+    def __init__(self, root: Path, settings: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+        self.root = root
+        self.settings = dict(settings)
+        self.titles = dict(titles)
+        telling = {name: self.settings.get(name) for name in _TELLING_SETTINGS}
+        self._shared = json.dumps([CHUNKER_VERSION, telling], sort_keys=True, default=str).encode()
+
+    @classmethod
+    def of(cls, source: OpenedSource) -> SourceContext:
+        """Return the context of an opened source."""
+        titles: dict[str, str] = {}
         for page in source.pages:
-            self._titles |= _titles(page)
+            titles |= _titles(page)
+        return cls(source.root, source.settings, titles)
 
-    def hashed(self) -> list[HashedPage]:
-        """Return every page with its hash, in order of their paths."""
-        settings = {name: self._source.settings.get(name) for name in _TELLING_SETTINGS}
-        shared = json.dumps([CHUNKER_VERSION, settings], sort_keys=True, default=str)
-        return [self._hashed(page, shared.encode()) for page in self._source.pages]
+    @classmethod
+    def kept(cls, folder: Path) -> SourceContext:
+        """Return the context that `keep` wrote there."""
+        known = json.loads((folder / CONTEXT_FILE).read_bytes())
+        return cls(folder, known.get("settings", {}), known.get("titles", {}))
 
-    def read(self, pages: Sequence[HashedPage]) -> Iterator[ReadPage]:
-        """Yield these pages as they are read, in order. Raises ServiceUnavailable if a reading process dies."""
-        reader = partial(_read_page, root=self._source.root, settings=dict(self._source.settings))
-        is_many = sum(page.size_bytes for page in pages) >= MANY_BYTES
-        if not is_many or multiprocessing.current_process().daemon:
-            yield from (reader(page, titles=self._titles) for page in pages)
-            return
-        tasks = [pages[i : i + PAGES_PER_TASK] for i in range(0, len(pages), PAGES_PER_TASK)]
-        with ProcessPoolExecutor(
-            PROCESSES,
-            # Not forked: this process has threads and database connections.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(reader, self._titles),
-        ) as executor:
-            try:
-                yield from chain.from_iterable(executor.map(_read_task, tasks))
-            except BrokenProcessPool as exc:
-                raise ServiceUnavailable(
-                    "A process that reads pages ended unexpectedly, perhaps for lack of memory. "
-                    "Repeat the command: it goes on where it stopped."
-                ) from exc
-            finally:
-                executor.shutdown(wait=True, cancel_futures=True)
+    @staticmethod
+    def keep(folder: Path, known: Mapping[str, Any]) -> None:
+        """Write what `as_json` returned into the folder, for other processes."""
+        (folder / CONTEXT_FILE).write_text(json.dumps(known), encoding="utf-8")
 
-    def _hashed(self, page: SourcePage, shared: bytes) -> HashedPage:
-        data = page.file.read_bytes()
-        page_format = _format(page)
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings and titles as they are kept."""
+        shown: dict[str, Any] = json.loads(
+            json.dumps({"settings": self.settings, "titles": self.titles}, default=str)
+        )
+        return shown
+
+    def read_with(self, page_format: Format) -> str:
+        """Return a digest of the parser, the chunker and the settings."""
+        return blake2b(self._reader(page_format), digest_size=32).hexdigest()
+
+    def content_hash(self, page: GivenPage) -> str:
+        """Return what the page is known by: its bytes, what reads it, and what it shows of other pages."""
+        page_format = get_format(page.format_name)
         digest = blake2b(digest_size=32)
-        digest.update(shared + f"|{page_format.name}|{page_format.version}|".encode() + data)
-        for shown in self._shown_of_others(page, page_format, data):
+        digest.update(self._reader(page_format) + page.content)
+        for shown in self._shown_of_others(page, page_format):
             digest.update(b"|" + shown)
-        return HashedPage(page, digest.hexdigest(), len(data))
+        for name in sorted(self.included(page)):
+            digest.update(b"|" + (self.root / name).read_bytes())
+        return digest.hexdigest()
 
-    def _shown_of_others(
-        self, page: SourcePage, page_format: Format, data: bytes
-    ) -> Iterable[bytes]:
-        if page_format.depends_on is None or len(data) > MAX_PAGE_BYTES:
-            return ()
+    def included(self, page: GivenPage) -> set[str]:
+        """Return the paths of the files that the page includes, and of those that they include."""
+        page_format = get_format(page.format_name)
+        found: set[str] = set()
+        if page_format.includes is None or len(page.content) > MAX_TEXT_BYTES:
+            return found
+        waiting = [page.content]
+        while waiting:
+            text = _text(waiting.pop(), page_format)
+            for name in page_format.includes(text, self._page(page.path)):
+                if name not in found:
+                    found.add(name)
+                    waiting.append((self.root / name).read_bytes())
+        return found
+
+    def read(self, page: GivenPage) -> ReadPage:
+        """Return the page's passages, or why there are none."""
+        page_format = get_format(page.format_name)
+        if excess := too_large(len(page.content), page_format):
+            return ReadPage(page.path, error=excess)
         try:
-            text = read_text(data, page_format)
-        except UnreadablePage:
+            parsed = parse_page(page.content, page_format, self._page(page.path))
+            drafts = cut(parsed)
+        except UnreadablePage as exc:
+            return ReadPage(page.path, error=str(exc))
+        except MemoryError:
+            return ReadPage(page.path, error="It needs too much memory to be read.")
+        except (
+            Exception
+        ) as exc:  # an edge: foreign markup in foreign parsers; the other pages go on
+            logger.warning("cannot read %s", page.path, exc_info=True)
+            return ReadPage(
+                page.path,
+                error=f"The page's markup could not be read ({type(exc).__name__}: {exc}).",
+            )
+        title = parsed.title or Path(page.path).stem
+        return ReadPage(page.path, title[:500], parsed.text, tuple(drafts))
+
+    def _reader(self, page_format: Format) -> bytes:
+        return self._shared + f"|{page_format.name}|{page_format.version}|".encode()
+
+    def _page(self, path: str) -> PageContext:
+        return PageContext(path, self.root, self.settings, self.titles)
+
+    def _shown_of_others(self, page: GivenPage, page_format: Format) -> Iterable[bytes]:
+        if page_format.depends_on is None or len(page.content) > MAX_TEXT_BYTES:
             return ()
-        context = PageContext(page.path, self._source.root, self._source.settings, self._titles)
-        return page_format.depends_on(text, context)
+        return page_format.depends_on(_text(page.content, page_format), self._page(page.path))
 
 
-def read_pages(source: OpenedSource) -> Iterator[ReadPage]:
-    """Yield all pages of a source."""
-    reader = SourceReader(source)
-    yield from reader.read(reader.hashed())
-
-
-def _format(page: SourcePage) -> Format:
-    found = format_named(page.format_name)
+def get_format(name: str) -> Format:
+    """Return the format of this name. Raises LookupError."""
+    found = format_named(name)
     if found is None:
-        raise LookupError(f"no format is called {page.format_name!r}")
+        raise LookupError(f"no format is called {name!r}")
     return found
 
 
+def too_large(size_bytes: int, page_format: Format) -> str:
+    """Return what to say of a page that is too large to be read, or nothing."""
+    most = MAX_FILE_BYTES if getattr(page_format, "is_binary", False) else MAX_TEXT_BYTES
+    return f"The page is larger than {most // 1_000_000} MB." if size_bytes > most else ""
+
+
+def read_source(source: OpenedSource) -> Iterator[ReadPage]:
+    """Yield all pages of a source, read in this process."""
+    context = SourceContext.of(source)
+    for page in source.pages:
+        yield context.read(GivenPage(page.path, page.file.read_bytes(), page.format_name))
+
+
 def _titles(page: SourcePage) -> dict[str, str]:
-    page_format = _format(page)
-    if page_format.titles is None or page.file.stat().st_size > MAX_PAGE_BYTES:
+    page_format = get_format(page.format_name)
+    if page_format.titles is None or page.file.stat().st_size > MAX_TEXT_BYTES:
         return {}
+    return page_format.titles(_text(page.file.read_bytes(), page_format), page.path)
+
+
+def _text(content: bytes, page_format: Format) -> str:
     try:
-        return page_format.titles(read_text(page.file.read_bytes(), page_format), page.path)
+        return read_text(content, page_format)
     except UnreadablePage:
-        return {}
+        return ""
 
 
-def _read_page(
-    hashed: HashedPage, *, root: Path, settings: Mapping[str, Any], titles: Mapping[str, str]
-) -> ReadPage:
-    page = hashed.page
-    failed = partial(ReadPage, page.path, hashed.content_hash)
-    if hashed.size_bytes > MAX_PAGE_BYTES:
-        return failed(error=f"The page is larger than {MAX_PAGE_BYTES // 1_000_000} MB.")
-    context = PageContext(page.path, root, settings, titles)
-    try:
-        parsed = parse_page(page.file.read_bytes(), _format(page), context)
-        drafts = cut(parsed)
-    except UnreadablePage as exc:
-        return failed(error=str(exc))
-    except Exception as exc:  # an edge: foreign markup in foreign parsers; the other pages go on
-        logger.warning("cannot read %s", page.path, exc_info=True)
-        return failed(error=f"The page's markup could not be read ({type(exc).__name__}: {exc}).")
-    title = parsed.title or Path(page.path).stem
-    return ReadPage(page.path, hashed.content_hash, title[:500], parsed.text, tuple(drafts))
+# --- processes
 
 
-# What a reading process keeps; set once when it starts.
-_worker: partial[ReadPage] | None = None
+class ReadingPool:
+    """Processes that read pages, started when the first come. A page that ends its process or hangs is an error."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPool | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, folder: Path, pages: Sequence[GivenPage]) -> Future[list[ReadPage]]:
+        """Start reading pages whose source's context is kept in the folder."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPool(
+                    PROCESSES,
+                    initializer=_start,
+                    # Not forked: this process has threads and database connections.
+                    context=multiprocessing.get_context("spawn"),
+                )
+            future: Future[list[ReadPage]] = self._pool.schedule(
+                _read_here, args=[folder, list(pages)], timeout=PAGE_SECONDS
+            )
+        return future
+
+    def result(
+        self, future: Future[list[ReadPage]], folder: Path, pages: Sequence[GivenPage]
+    ) -> list[ReadPage]:
+        """Return what became of submitted pages; after a death or a hang each is tried by itself."""
+        try:
+            return future.result()
+        except FutureTimeout:
+            error = f"Reading it takes longer than {PAGE_SECONDS:.0f} seconds."
+        except ProcessExpired:
+            error = "The process that read it ended unexpectedly, perhaps for lack of memory."
+        if len(pages) == 1:
+            return [ReadPage(pages[0].path, error=error, is_lasting=False)]
+        return [
+            read
+            for page in pages
+            for read in self.result(self.submit(folder, [page]), folder, [page])
+        ]
+
+    def close(self) -> None:
+        """End the processes; the next page starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
 
 
-def _start(reader: partial[ReadPage], titles: Mapping[str, str]) -> None:
-    global _worker
-    _worker = partial(reader, titles=titles)
+pool = ReadingPool()
+atexit.register(pool.close)
+
+
+@lru_cache(maxsize=1)
+def _kept(folder: Path) -> SourceContext:
+    return SourceContext.kept(folder)
+
+
+def _read_here(folder: Path, pages: Sequence[GivenPage]) -> list[ReadPage]:
+    context = _kept(folder)
+    return [context.read(page) for page in pages]
+
+
+def _start() -> None:
     # An interrupt is the parent's to handle; and when it is killed, nobody else would end this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def _end_with_parent() -> None:
@@ -192,9 +293,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _read_task(pages: Sequence[HashedPage]) -> list[ReadPage]:
-    if _worker is None:
-        raise RuntimeError("the reading process was not started")
-    return [_worker(page) for page in pages]

@@ -1,6 +1,6 @@
 """Background work. What is to do stands in Postgres, and a clock looks for it: an emptied Redis costs some seconds.
 
-Two tasks, so that vectors of one collection are filled in while another one is read. Each leaves what another
+Two tasks, so that vectors of one collection are filled in while another one is indexed. Each leaves what another
 process is busy with to that process.
 """
 
@@ -10,11 +10,10 @@ import logging
 
 from celery import shared_task
 from celery.worker import state
-from django.db.models import Q
+from django.dispatch import receiver
 
-from mundap.errors import IngestionRunning, ModelError, MundapError
-from mundap.library.ingestion import ingest
-from mundap.library.models import Collection
+from mundap.errors import ModelError
+from mundap.library.signals import pages_stored
 from mundap.retrieval.indexing import embed_missing, index_lexical, list_unindexed
 
 logger = logging.getLogger(__name__)
@@ -22,20 +21,16 @@ _said: set[str] = set()
 
 
 @shared_task
-def read_sources() -> None:
-    """Read collections that wait for it or whose reader died, and make what was read findable by words."""
-    waiting = Q(state=Collection.State.EMPTY) | Q(state=Collection.State.INGESTING)
-    for collection in Collection.objects.filter(waiting).exclude(source=""):
-        try:
-            ingest(collection)
-        except IngestionRunning:
-            continue
-        except MundapError as error:  # it stands on the collection, where people see it
-            logger.warning("Reading %s failed: %s", collection.slug, error.message)
-        except Exception:  # the edge: a bug with one collection does not keep the others waiting
-            logger.exception("Reading %s failed", collection.slug)
+def index_passages() -> None:
+    """Make what was read findable by words."""
     for collection in list_unindexed():
         index_lexical(collection)
+
+
+@receiver(pages_stored)
+def index_at_once(**_: object) -> None:
+    """Do so as soon as pages have been stored; the clock finds what this did not come to."""
+    index_passages()
 
 
 @shared_task

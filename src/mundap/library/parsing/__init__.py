@@ -2,7 +2,7 @@
 
 A module of this package that has SUFFIXES and parse() is a format, by its own name; nothing else is to be done for
 another one. It may also have VERSION (part of what a page is known by, so that a better parser reads all pages again),
-titles() and depends_on() for links between pages, and declared_encoding().
+titles() and depends_on() for links between pages, includes() for files that pages include, and declared_encoding().
 """
 
 from mundap.library.parsing.formats import (

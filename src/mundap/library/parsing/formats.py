@@ -26,6 +26,7 @@ class Format:
     parse: Callable[[str, PageContext], Page]
     titles: Callable[[str, str], dict[str, str]] | None
     depends_on: Callable[[str, PageContext], Iterable[bytes]] | None
+    includes: Callable[[str, PageContext], Iterable[str]] | None
     declared_encoding: Callable[[bytes], str | None]
 
 
@@ -43,6 +44,7 @@ def formats() -> dict[str, Format]:
                 parse=module.parse,
                 titles=getattr(module, "titles", None),
                 depends_on=getattr(module, "depends_on", None),
+                includes=getattr(module, "includes", None),
                 declared_encoding=getattr(module, "declared_encoding", lambda _data: None),
             )
     return found

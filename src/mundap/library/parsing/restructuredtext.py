@@ -100,7 +100,7 @@ _INCLUDED = re.compile(r"^\s*\.\. +(?:literal)?include:: +(\S+)", re.MULTILINE)
 
 
 def depends_on(source: str, context: PageContext) -> Iterable[bytes]:
-    """Yield what this page shows of other files, so that its hash changes when they do."""
+    """Yield the titles of other pages that this one shows, so that its hash changes when they do."""
     for role, explicit, plain in _LINK.findall(source):
         target = explicit or plain
         key = (
@@ -109,9 +109,14 @@ def depends_on(source: str, context: PageContext) -> Iterable[bytes]:
             else " ".join(target.lower().split())
         )
         yield context.titles.get(key, "").encode()
+
+
+def includes(source: str, context: PageContext) -> Iterable[str]:
+    """Yield the paths of the files that this page includes, below the source's root."""
     for name in _INCLUDED.findall(source):
         file = included_file(context, name)
-        yield file.read_bytes() if file else b""
+        if file:
+            yield file.relative_to(context.root.resolve()).as_posix()
 
 
 class _Walker:

@@ -5,7 +5,8 @@ puts the source's files below a folder, or points to where they already are; fin
 addresses and what is known of them is the same for all kinds.
 """
 
+from mundap.library.sources.listed import Listed
 from mundap.library.sources.opening import Description, OpenedSource, is_source_name, open_source
 from mundap.library.sources.pages import SourcePage
 
-__all__ = ["Description", "OpenedSource", "SourcePage", "is_source_name", "open_source"]
+__all__ = ["Description", "Listed", "OpenedSource", "SourcePage", "is_source_name", "open_source"]

@@ -19,6 +19,7 @@ from mundap.library import sources
 from mundap.library.parsing import format_of_suffix
 from mundap.library.sources.fetched import Fetched
 from mundap.library.sources.known import Naming, address, find_known, published_base
+from mundap.library.sources.listed import Listed
 from mundap.library.sources.pages import FoundPages, SourcePage, find_pages
 
 MAX_NAME = 1000  # as long as the database keeps
@@ -50,6 +51,7 @@ class OpenedSource:
     pages: tuple[SourcePage, ...]
     about: Description
     settings: Mapping[str, Any] = field(default_factory=dict)
+    listed: Listed | None = None
 
     def address(self, path: str) -> str:
         """Return where the page is published, or nothing."""

@@ -1,0 +1,132 @@
+"""Gets the pages of the web that a run waits for, and settles those that need no reading."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from mundap.errors import FetchFailed
+from mundap.library import runs
+from mundap.library.crawling.fetching import fetch_page
+from mundap.library.crawling.web import Web, open_web
+from mundap.library.models import Document, Run, RunPage
+from mundap.library.reading import GivenPage, SourceContext, get_format
+from mundap.library.sources.listed import FetchKind, Scope, WebPage
+
+FETCH_ATTEMPTS = 5
+FIRST_RETRY = timedelta(seconds=5)  # then twice as long each time
+LAST_RETRY = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A page whose bytes are here, and what its server says to ask with the next time."""
+
+    given: GivenPage
+    etag: str = ""
+    last_modified: str = ""
+
+
+class PageFetcher:
+    """Fetches pages for one worker; its connections are closed with the stack."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    @cached_property
+    def _web(self) -> Web:
+        return self._stack.enter_context(open_web())
+
+    def fetch(self, run: Run, row: RunPage, context: SourceContext) -> Arrived | None:
+        """Return the page if it has to be read; else None, and the row says what became of it."""
+        known = self._known(run, row)
+        is_asked = bool(known.format) and known.read_with == context.read_with(
+            get_format(known.format)
+        )
+        try:
+            fetched = fetch_page(
+                self._web,
+                row.url,
+                scope=Scope(**run.context["scope"]),
+                depth=row.depth,
+                etag=known.etag if is_asked else "",
+                last_modified=known.last_modified if is_asked else "",
+            )
+        except FetchFailed as exc:
+            self._failed(row, known, exc)
+            return None
+        self._follow(run, row, fetched.links)
+        match fetched.kind:
+            case FetchKind.UNCHANGED:
+                runs.settle(row, RunPage.State.UNCHANGED)
+            case FetchKind.GONE:
+                runs.settle(row, RunPage.State.GONE)
+            case FetchKind.LEFT_OUT:
+                runs.settle(row, RunPage.State.LEFT_OUT, error=fetched.reason)
+            case FetchKind.NEW:
+                given = GivenPage(row.path, fetched.content, fetched.format_name, row.url)
+                arrived = Arrived(given, fetched.etag, fetched.last_modified)
+                return self.compare(run, row, context, arrived)
+        return None
+
+    def compare(
+        self, run: Run, row: RunPage, context: SourceContext, arrived: Arrived
+    ) -> Arrived | None:
+        """Return the page with its hash, or None if it says what it said before."""
+        given = replace(arrived.given, content_hash=context.content_hash(arrived.given))
+        known = self._known(run, row)
+        if known.content_hash != given.content_hash:
+            return replace(arrived, given=given)
+        Document.objects.filter(pk=known.pk).update(
+            url=row.url,
+            etag=arrived.etag,
+            last_modified=arrived.last_modified,
+            state=Document.State.READY if known.state == Document.State.STALE else known.state,
+            error="" if known.state == Document.State.STALE else known.error,
+        )
+        runs.settle(row, RunPage.State.UNCHANGED)
+        return None
+
+    def _known(self, run: Run, row: RunPage) -> Document:
+        found = Document.objects.filter(collection=run.collection_id, path=row.path).defer("text")
+        return found.first() or Document(collection_id=run.collection_id, path=row.path)
+
+    def _follow(self, run: Run, row: RunPage, links: tuple[WebPage, ...]) -> None:
+        """Add the pages that this one leads to and the run does not have, within the scope's bounds."""
+        scope = Scope(**run.context["scope"])
+        age = (timezone.now() - (run.started_at or timezone.now())).total_seconds()
+        room = scope.max_pages - run.pages.count() if links and age < scope.max_seconds else 0
+        RunPage.objects.bulk_create(
+            [
+                RunPage(run=run, path=link.path, url=link.url, depth=link.depth)
+                for link in links[: max(room, 0)]
+            ],
+            ignore_conflicts=True,
+        )
+
+    def _failed(self, row: RunPage, known: Document, failure: FetchFailed) -> None:
+        """Let the page be tried again later, or give it up: what was read of it before stays."""
+        if failure.is_retryable and row.attempts < FETCH_ATTEMPTS:
+            wait = min(FIRST_RETRY * 2 ** (row.attempts - 1), LAST_RETRY)
+            if failure.retry_after_seconds:
+                wait = min(max(wait, timedelta(seconds=failure.retry_after_seconds)), LAST_RETRY)
+            RunPage.objects.filter(pk=row.pk).update(
+                state=RunPage.State.WAITING,
+                worker=None,
+                not_before=Now() + wait,
+                error=failure.message,
+            )
+            return
+        with transaction.atomic():
+            known.error = failure.message
+            known.url = row.url
+            has_text = known.state in {Document.State.READY, Document.State.STALE} and known.text
+            known.state = Document.State.STALE if has_text else Document.State.FAILED
+            known.save()
+            runs.settle(row, RunPage.State.FAILED, error=failure.message)
