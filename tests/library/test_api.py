@@ -196,11 +196,11 @@ def test_the_shelf_costs_the_same_however_long(
     alice_client: Client, django_assert_num_queries
 ) -> None:
     make_collection("one")
-    with django_assert_num_queries(7):  # session, user, count, page, documents, passages, vectors
+    with django_assert_num_queries(9):  # session, user, count, page, documents, passages, vectors, versions, runs
         assert len(slugs(alice_client)) == 1
     for number in range(5):
         make_collection(f"c{number}")
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         assert len(slugs(alice_client)) == 6
 
 
