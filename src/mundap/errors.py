@@ -12,6 +12,7 @@ MundapError
 ├── LimitReached                    429
 ├── SourceError                     400  a documentation source cannot be read
 │   └── FetchFailed                 502  a web server did not give a page
+│       └── RobotsDisallow          502  its robots.txt does not want it to be read
 ├── IngestionRunning                409  another process is ingesting the same collection
 ├── ModelError                      502  the chat or embedding endpoint failed
 │   ├── ModelUnavailable            503
@@ -145,6 +146,12 @@ class FetchFailed(SourceError):
         self.is_retryable = is_retryable
         self.retry_after_seconds = retry_after_seconds
         self.was_asked = was_asked
+
+
+class RobotsDisallow(FetchFailed):
+    """The site's robots.txt does not want the page to be read."""
+
+    code = "robots_disallow"
 
 
 class IngestionRunning(MundapError):

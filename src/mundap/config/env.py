@@ -48,6 +48,18 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
     return number
 
 
+def seconds(name: str, default: float) -> float:
+    """Return a number of seconds, which may have a fraction."""
+    value = text(name)
+    try:
+        number = float(value) if value else default
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 3600:
+        raise ConfigurationError(f"{name}={value!r} is not a number of seconds, such as 0.5.")
+    return number
+
+
 def words(name: str, default: Iterable[str] = ()) -> list[str]:
     """Return a list written with commas."""
     parts = [part.strip() for part in text(name).split(",")]

@@ -52,6 +52,14 @@ def find_pages(root: Path) -> FoundPages:
     return _by_suffix(root)
 
 
+def is_page_path(path: str, *, is_sphinx: bool) -> bool:
+    """Return whether a site's file of this path may be a page, and not something that comes with pages."""
+    folders = path.split("/")[:-1]
+    if _NO_PAGES.match(path) or any(name in _SKIPPED_FOLDERS for name in folders):
+        return False
+    return not is_sphinx or (path.endswith((".html", ".htm")) and not _BUILT_BY_SPHINX.match(path))
+
+
 def _sphinx_source(root: Path) -> FoundPages:
     conf = read_conf(root / "conf.py")
     suffixes = source_suffixes(conf)
@@ -80,8 +88,7 @@ def _sphinx_source(root: Path) -> FoundPages:
 
 def _sphinx_built(root: Path) -> FoundPages:
     def format_of(path: str) -> Format | None:
-        is_page = path.endswith((".html", ".htm")) and not _BUILT_BY_SPHINX.match(path)
-        return format_named("html") if is_page and not _NO_PAGES.match(path) else None
+        return format_named("html") if is_page_path(path, is_sphinx=True) else None
 
     project, version = _inventory(root / "objects.inv")
     pages = _pages(root, format_of)
