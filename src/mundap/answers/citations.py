@@ -16,6 +16,7 @@ from mundap.retrieval.lexical import analyse, query_terms
 
 QUOTE_CHARACTERS = 300
 _SPACED_MARKER = re.compile(r"(?<![ \t])([ \t]*)" + MARKER.pattern)
+_LINK = re.compile(r"\[([^\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*\)")
 _SIGN = re.compile(r"[`~\[\n]")  # without one, text only goes on with what it goes on from
 _UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
 
@@ -104,7 +105,8 @@ def _numbers(statement: str) -> list[int]:
 
 
 def _without_markers(prose: str) -> str:
-    return MARKER.sub("", prose)
+    """Return the words alone: where a link leads is no statement."""
+    return MARKER.sub("", _LINK.sub(r"\1", prose))
 
 
 def _clean(text: str, by_number: dict[int, Evidence]) -> str:

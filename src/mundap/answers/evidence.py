@@ -101,14 +101,19 @@ def whole(collection: Collection, *, budget_tokens: int) -> list[Evidence] | Non
     size_bytes = documents.aggregate(size=Sum(Func(F("text"), function="octet_length")))["size"]
     if (size_bytes or 0) // 3 > budget_tokens:
         return None
-    everything = in_order(Passage.objects.filter(collection=collection))
+    everything = numbered(in_order(Passage.objects.filter(collection=collection)))
     fits = count_tokens(as_material(everything)) <= budget_tokens
     return everything if fits and len(everything) <= MOST_NUMBERS else None
 
 
-def in_order(passages: QuerySet[Passage]) -> list[Evidence]:
-    """Return each of the passages as an entry of its own, in the order in which people read them."""
+def in_order(passages: QuerySet[Passage]) -> list[Passage]:
+    """Return the passages, with their documents, in the order in which people read them."""
     rows = passages.select_related("document").defer("lexical", "document__text")
+    return sorted(rows, key=lambda row: (place_of(row.document.path), row.position))
+
+
+def numbered(rows: Iterable[Passage]) -> list[Evidence]:
+    """Return each of the passages as an entry of its own."""
     return [
         Evidence(
             number=number,
@@ -118,9 +123,7 @@ def in_order(passages: QuerySet[Passage]) -> list[Evidence]:
             url=f"{row.document.url}#{row.anchor}" if row.anchor else row.document.url,
             parts=(_part(row),),
         )
-        for number, row in enumerate(
-            sorted(rows, key=lambda row: (place_of(row.document.path), row.position)), start=1
-        )
+        for number, row in enumerate(rows, start=1)
     ]
 
 

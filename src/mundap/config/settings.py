@@ -109,6 +109,7 @@ TURNS_PER_PROCESS = env.integer("MUNDAP_TURNS_PER_PROCESS", 64, minimum=1)
 TURN_SECONDS = env.integer("MUNDAP_TURN_SECONDS", 300, minimum=5)
 MODEL_SILENCE_SECONDS = env.integer("MUNDAP_MODEL_SILENCE_SECONDS", 60, minimum=1)
 SHUTDOWN_SECONDS = env.integer("MUNDAP_SHUTDOWN_SECONDS", 30)  # that running answers get to end
+SUMMARY_CALLS = env.integer("MUNDAP_SUMMARY_CALLS", 24, minimum=1)  # of the model, for one summary
 ANSWER_MAX_CHARACTERS = env.integer("MUNDAP_ANSWER_MAX_CHARACTERS", 32_000, minimum=1000)
 
 # --- apps
