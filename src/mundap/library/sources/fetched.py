@@ -11,7 +11,8 @@ class Fetched:
     """A source's files: all below `root`; `only` is the one page that is meant where it is a single file.
 
     `address` names the source for another process too, where it is not as given: a relative path made absolute.
-    `project` and `version` are what the kind of source itself knows, such as a package's name.
+    `project` and `version` are what the kind of source itself knows, such as a package's name; `called` is what to call
+    it where nothing else does.
     """
 
     root: Path
@@ -19,3 +20,4 @@ class Fetched:
     version: str = ""
     only: str = ""
     address: str = ""
+    called: str = ""

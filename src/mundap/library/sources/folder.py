@@ -19,11 +19,13 @@ def fetch(address: str, folder: Path) -> Fetched:
         raise SourceError(f"There is no folder or file {str(path)!r}. Check the path after dir:")
     absolute = f"{path.resolve()}#{part}" if part else str(path.resolve())
     if path.is_dir():
-        return Fetched(_inside(path.resolve(), part), address=absolute)
+        root = _inside(path.resolve(), part)
+        return Fetched(root, address=absolute, called=root.name)
     if is_archive(path):
-        return Fetched(unpack(path, folder, name=path.name, under=part), address=absolute)
+        root = unpack(path, folder, name=path.name, under=part)
+        return Fetched(root, address=absolute, called=root.name)
     if format_of_suffix(path.suffix) is not None and not part:
-        return Fetched(path.resolve().parent, only=path.name, address=absolute)
+        return Fetched(path.resolve().parent, only=path.name, address=absolute, called=path.stem)
     raise SourceError(
         f"{path.name} is not an archive. Name a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."
     )

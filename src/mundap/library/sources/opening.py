@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 from mundap.errors import SourceError
 from mundap.library import sources
+from mundap.library.crawling.web import open_web
 from mundap.library.parsing import format_of_suffix
 from mundap.library.sources.fetched import Fetched
 from mundap.library.sources.known import Naming, address, find_known, published_base
@@ -59,12 +61,12 @@ class OpenedSource:
 
 
 @cache
-def _kinds() -> dict[str, Callable[[str, Path], Fetched]]:
-    found: dict[str, Callable[[str, Path], Fetched]] = {}
+def _kinds() -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
     for info in iter_modules(sources.__path__):
         module = import_module(f"{sources.__name__}.{info.name}")
-        if hasattr(module, "SCHEME") and hasattr(module, "fetch"):
-            found[module.SCHEME] = module.fetch
+        if hasattr(module, "SCHEME"):
+            found[module.SCHEME] = module
     return found
 
 
@@ -77,6 +79,7 @@ def is_source_name(name: str) -> bool:
 def open_source(name: str, *, base_url: str = "") -> Iterator[OpenedSource]:
     """Give the source's pages; what had to be fetched is removed afterwards.
 
+    Pages of a web source are only `listed`: whoever reads them asks for them one by one.
     `base_url` is where the pages are published, for a source that does not say so itself. Raises SourceError.
     """
     scheme, separator, rest = name.strip().partition(":")
@@ -87,8 +90,36 @@ def open_source(name: str, *, base_url: str = "") -> Iterator[OpenedSource]:
             f"{name!r} does not name a source. A source begins with one of: {known} "
             "(for example pypi:django==5.2.19#docs or dir:/path/to/folder)."
         )
+    kind = kinds[scheme]
     with tempfile.TemporaryDirectory(prefix="mundap-source-") as folder:
-        yield _opened(name, kinds[scheme](rest, Path(folder)), base_url=base_url)
+        if hasattr(kind, "list_pages"):
+            with open_web() as web:
+                listed: Listed = kind.list_pages(rest, web)
+            yield _listed(name, listed, Path(folder), base_url=base_url)
+        else:
+            yield _opened(name, kind.fetch(rest, Path(folder)), base_url=base_url)
+
+
+def _listed(name: str, listed: Listed, folder: Path, *, base_url: str) -> OpenedSource:
+    known = find_known(listed.project) if listed.project else None
+    host = urlsplit(listed.base_url).hostname or ""
+    title = known.title if known else listed.project or listed.title or host
+    return OpenedSource(
+        name=_storable(name.strip()),
+        root=folder,
+        pages=(),
+        about=Description(
+            title=title[:200],
+            slug=known.slug if known else _slug(listed.project or listed.title or host),
+            version=listed.version[:50],
+            language=listed.language[:10],
+            home_page=known.home_page if known else "",
+            licence=known.licence if known else "",
+            base_url=base_url or listed.base_url,
+            naming=Naming.NO_INDEX,
+        ),
+        listed=listed,
+    )
 
 
 def _opened(name: str, fetched: Fetched, *, base_url: str) -> OpenedSource:
@@ -118,7 +149,7 @@ def _description(name: str, fetched: Fetched, found: FoundPages, base_url: str) 
     project = fetched.project or found.project
     version = fetched.version or found.version
     known = find_known(project) if project else None
-    fallback = Path(fetched.only).stem or fetched.root.name if name.startswith("dir:") else name
+    fallback = fetched.called or name
     title = known.title if known else found.project or fetched.project or fallback
     naming = found.naming
     base = base_url or (published_base(known, version) if known else "") or found.base_url

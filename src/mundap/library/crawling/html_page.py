@@ -1,0 +1,108 @@
+"""What an HTML page says to those who crawl: where it really is, what it links to, and what it does not want."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from lxml import etree
+from lxml import html as lxml_html
+from lxml.html import HtmlElement
+
+from mundap.library.crawling.robots import AGENT
+
+_AGENT_NAMED = re.compile(r"\s*([\w-]+)\s*:")
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlPage:
+    """The words of a page's head, and the addresses that it links to, made absolute; nothing where it says nothing."""
+
+    title: str = ""
+    language: str = ""
+    canonical: str = ""
+    is_by_sphinx: bool = False
+    robots: frozenset[str] = frozenset()
+    links: tuple[str, ...] = ()
+
+
+def read_head(content: bytes, url: str) -> HtmlPage:
+    """Return what the page says. What cannot be read as HTML says nothing."""
+    parser = lxml_html.HTMLParser(
+        remove_comments=True, no_network=True, encoding="utf-8" if _is_utf8(content) else None
+    )
+    try:
+        tree = lxml_html.document_fromstring(content, parser=parser)
+    except (etree.ParserError, ValueError):
+        return HtmlPage()
+    base = urljoin(url, _first(tree, "//base/@href"))
+    canonical = _first(tree, "//link[translate(@rel, 'CANONICAL', 'canonical')='canonical']/@href")
+    return HtmlPage(
+        title=" ".join((tree.findtext(".//title") or "").split()),
+        language=(tree.get("lang") or "").strip(),
+        canonical=_joined(base, canonical) if canonical else "",
+        is_by_sphinx=_is_by_sphinx(tree),
+        robots=_robots(tree),
+        links=_links(tree, base),
+    )
+
+
+def header_robots(text: str) -> frozenset[str]:
+    """Return what an X-Robots-Tag header asks of everybody or of us."""
+    agent = _AGENT_NAMED.match(text)
+    if agent and agent[1].lower() != AGENT.lower():
+        return frozenset()
+    return _directives(text[agent.end() :] if agent else text)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _first(tree: HtmlElement, path: str) -> str:
+    found = tree.xpath(path)
+    return str(found[0]).strip() if found else ""
+
+
+def _joined(base: str, link: str) -> str:
+    try:
+        return urljoin(base, link.strip())
+    except ValueError:
+        return ""
+
+
+def _is_by_sphinx(tree: HtmlElement) -> bool:
+    scripts = " ".join(map(str, tree.xpath("//script/@src | //link/@href")))
+    return (
+        "documentation_options.js" in scripts
+        or "objects.inv" in scripts
+        or "genindex.html" in scripts
+    )
+
+
+def _robots(tree: HtmlElement) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for meta in tree.iter("meta"):
+        if (meta.get("name") or "").strip().lower() in {"robots", AGENT.lower()}:
+            found |= _directives(meta.get("content") or "")
+    return found
+
+
+def _directives(text: str) -> frozenset[str]:
+    found = {word.strip().lower() for word in text.split(",")}
+    return frozenset(found | {"noindex", "nofollow"} if "none" in found else found)
+
+
+def _links(tree: HtmlElement, base: str) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for link in tree.iter("a", "area"):
+        href = link.get("href")
+        if href and "nofollow" not in (link.get("rel") or "").lower().split():
+            found[_joined(base, href).partition("#")[0]] = None
+    found.pop("", None)
+    return tuple(found)
