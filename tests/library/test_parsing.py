@@ -16,7 +16,7 @@ from mundap.library.parsing import (
     parse_page,
     read_text,
 )
-from mundap.library.reading import SourceReader
+from mundap.library.reading import read_source
 from mundap.library.sources import open_source
 from tests.library.shelf import DATA
 
@@ -37,8 +37,7 @@ def anchors(page: Page) -> dict[str, str]:
 def kettle() -> list[PassageDraft]:
     """The passages of the Sphinx project's page, read as ingestion reads it."""
     with open_source(f"dir:{DATA / 'sphinx'}") as source:
-        reader = SourceReader(source)
-        read = {page.path: page for page in reader.read(reader.hashed())}
+        read = {page.path: page for page in read_source(source)}
     assert not any(page.error for page in read.values())
     return list(read["guide/kettle.txt"].drafts)
 
@@ -125,8 +124,7 @@ class TestReStructuredText:
 
     def test_links_show_titles_of_other_pages(self):
         with open_source(f"dir:{DATA / 'sphinx'}") as source:
-            reader = SourceReader(source)
-            read = {page.path: page for page in reader.read(reader.hashed())}
+            read = {page.path: page for page in read_source(source)}
         assert (
             "Written by the Teapot team. Start with brewing, then How to brew."
             in read["index.txt"].text
@@ -249,7 +247,6 @@ class TestDecoding:
 
 def test_passages_are_ranges_of_the_page(kettle):
     with open_source(f"dir:{DATA / 'sphinx'}") as source:
-        reader = SourceReader(source)
-        for page in reader.read(reader.hashed()):
+        for page in read_source(source):
             for draft in page.drafts:
                 assert page.text[draft.start : draft.end] == draft.text

@@ -6,17 +6,20 @@ A passage lies within one section, so it has one trail of headings and one ancho
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from mundap.library.parsing.links import Link
 from mundap.library.parsing.page import Block, Kind, Page, Section
 
-CHUNKER_VERSION = 2
+CHUNKER_VERSION = 3
 
 TARGET_CHARACTERS = 1200
 MAX_CHARACTERS = 2000
 MAX_ANCHOR = 500
+MAX_LINKS = 100
 # A rest this short joins the passage before it, if both stay within this many characters together.
 SHORT_CHARACTERS = 250
 STRETCHED_CHARACTERS = 1500
@@ -27,7 +30,7 @@ class PassageDraft:
     """A passage before it is stored.
 
     `text` is `page.text[start:end]`, but for a part of an oversized code block or table, which has its fence or its
-    header again. `position` counts from 0 within the page.
+    header again. `position` counts from 0 within the page. `links` are ranges of `text`, at most MAX_LINKS of them.
     """
 
     position: int
@@ -37,6 +40,7 @@ class PassageDraft:
     text: str
     start: int
     end: int
+    links: tuple[Link, ...] = ()
 
     @property
     def content_hash(self) -> str:
@@ -53,11 +57,14 @@ class _Piece:
     end: int
     text: str
     stands_alone: bool = False
+    # Where in `text` the page's own characters begin, after what is repeated.
+    offset: int = 0
 
 
 def cut(page: Page) -> list[PassageDraft]:
     """Return the page's passages in reading order."""
     drafts: list[PassageDraft] = []
+    starts = [link.start for link in page.links]
     met: set[tuple[str, ...]] = set()
     for section in page.sections:
         headings = _under_title(section.headings, page.title)
@@ -75,9 +82,25 @@ def cut(page: Page) -> list[PassageDraft]:
                     text=_text(page.text, group),
                     start=group[0].start,
                     end=group[-1].end,
+                    links=_links(page.links, starts, group),
                 )
             )
     return drafts
+
+
+def _links(
+    links: Sequence[Link], starts: Sequence[int], group: Sequence[_Piece]
+) -> tuple[Link, ...]:
+    """Return the links that lie whole in these pieces, as ranges of their text."""
+    first, last = group[0].start, group[-1].end
+    shift = group[0].offset - first
+    within = links[bisect_left(starts, first) : bisect_left(starts, last)]
+    whole = [
+        Link(link.start + shift, link.end + shift, link.address)
+        for link in within
+        if link.end <= last
+    ]
+    return tuple(whole[:MAX_LINKS])
 
 
 def _under_title(headings: tuple[str, ...], title: str) -> tuple[str, ...]:
@@ -168,7 +191,9 @@ def _parts(text: str, block: Block) -> Iterator[_Piece]:
     room = MAX_CHARACTERS - len(before) - len(after)
     for first, last in _ranges(text, start, end, room):
         part = text[first:last].strip("\n") if after else text[first:last]
-        yield _Piece(block.kind, first, last, before + part + after, stands_alone=True)
+        offset = len(before) - text[first:last].index(part)
+        whole = before + part + after
+        yield _Piece(block.kind, first, last, whole, stands_alone=True, offset=offset)
 
 
 def _frame(text: str, kind: Kind) -> tuple[str, str]:

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mundap.library.parsing.links import Link, LinkMarks
+
 MAX_HEADING = 300
 
 
@@ -52,11 +54,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A parsed page. `text` is readable on its own: Markdown-like, headings included."""
+    """A parsed page. `text` is readable on its own: Markdown-like, headings included; `links` are ranges of it."""
 
     title: str
     text: str
     sections: tuple[Section, ...]
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,16 @@ class PageContext:
     """What a parser may know beside the page itself.
 
     `root` is the source's folder, and nothing outside of it is read; `settings` are the source's own, such as those
-    of Sphinx's conf.py; `titles` has what links show: `label` or `/document` → title.
+    of Sphinx's conf.py; `titles` has what links show: `label` or `/document` → title. `url` is where the page is
+    published, and `addresses` has where the pages are that links name: `label` or `/document` → its page's address.
     """
 
     path: str
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,10 +93,16 @@ class _Open:
 
 
 class PageWriter:
-    """Puts a page together from headings, definitions and blocks in reading order."""
+    """Puts a page together from headings, definitions and blocks in reading order.
 
-    def __init__(self) -> None:
+    Words that `links` has marked become the page's links, in blocks; headings and names lose the marks.
+    """
+
+    def __init__(self, links: LinkMarks | None = None) -> None:
         self.title = ""
+        self.links = links or LinkMarks()
+        self._links: list[Link] = []
+        self._anchor = ""
         self._parts: list[str] = []
         self._length = 0
         self._open: list[_Open] = []
@@ -103,7 +115,7 @@ class PageWriter:
         self._close_section()
         while self._open and self._open[-1].level >= level:
             self._open.pop()
-        text = " ".join(_storable(text).split())[:MAX_HEADING]
+        text = " ".join(_storable(self.links.read(text)[0]).split())[:MAX_HEADING]
         if not self.title:
             self.title = text
         self._open.append(_Open(text, anchor, level, Kind.TEXT))
@@ -128,6 +140,7 @@ class PageWriter:
         self.end_flat_definition()
         self._close_section()
         above = self._open[-1] if self._open else None
+        name = name[:MAX_HEADING]
         is_new = above is None or _plain(above.heading) != _plain(name)
         level = above.level if above else 1
         anchor = anchor or (above.anchor if above else "")
@@ -147,20 +160,33 @@ class PageWriter:
             self._close_section()
             self._open.pop()
 
+    def place(self, anchor: str) -> None:
+        """Go on under the same headings at another anchor, such as the next page of a book."""
+        self._close_section()
+        if self._open:
+            self._open[-1].anchor = anchor
+        else:
+            self._anchor = anchor
+
     def block(
         self, text: str, *, kind: Kind = Kind.TEXT, language: str = "", is_tight: bool = False
     ) -> None:
         """Add a block; a tight one (a list's next item) follows the last without an empty line."""
         if not text.strip():
             return
-        text = _storable(text)
+        text, links = self.links.read(_storable(text))
         start = self._write(text, separator="\n" if is_tight and self._blocks else "\n\n")
+        self._links.extend(
+            Link(start + link.start, start + link.end, link.address) for link in links
+        )
         self._blocks.append(Block(kind, start, start + len(text), language))
 
     def finish(self, title: str = "") -> Page:
         """Return the page; `title` is for one without a heading."""
         self._close_section()
-        return Page(self.title or title, "".join(self._parts), tuple(self._sections))
+        return Page(
+            self.title or title, "".join(self._parts), tuple(self._sections), tuple(self._links)
+        )
 
     def _signatures(self, signatures: Sequence[str], *, is_code: bool) -> None:
         for signature in signatures:
@@ -193,7 +219,7 @@ class PageWriter:
         headings = tuple(each.heading for each in self._open if each.adds_heading)
         kind = last.kind if last else Kind.TEXT
         self._sections.append(
-            Section(headings, last.anchor if last else "", kind, tuple(self._blocks))
+            Section(headings, last.anchor if last else self._anchor, kind, tuple(self._blocks))
         )
         self._blocks = []
 
