@@ -42,6 +42,7 @@ from mundap.chats.versions import Revision
 from mundap.config import redis_client
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
+from mundap.library import summaries
 from mundap.library.models import Collection
 
 BEAT_SECONDS = 1.0
@@ -191,6 +192,10 @@ class Runner:
                 del self._mirrors[begun.turn]
                 if mirror.task:
                     mirror.task.cancel()
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work beside the answers; it is cancelled when the server stops."""
+        self._spawn(work)
 
     # --- a turn's tasks
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -388,6 +393,7 @@ async def _write_title(live: LiveTurn) -> None:
 
 async def _purge() -> None:
     await in_database_thread(services.purge_deleted)
+    await in_database_thread(summaries.purge)
 
 
 async def _repeat(step: Callable[[], Awaitable[None]], *, every_seconds: float) -> None:

@@ -29,6 +29,7 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("", include("mundap.chats.page_urls")),
+    path("", include("mundap.chats.summary_urls")),
     path("", include("mundap.retrieval.page_urls")),
     path("", include("mundap.web.urls")),
 ]
