@@ -8,6 +8,7 @@ from typing import Any
 
 from docutils import nodes
 
+from mundap.library.parsing.links import LinkMarks
 from mundap.library.parsing.page import PageContext
 from mundap.library.parsing.sphinx_reading import definition, version_note
 from mundap.library.parsing.tables import Cell, spread, table_text
@@ -19,10 +20,14 @@ SKIPPED = (
 
 
 class InlineText:
-    """Inline markup as plain text: code in backticks, links as their text."""
+    """Inline markup as plain text: code in backticks, links as their text between marks of where they lead."""
 
-    def __init__(self, document: nodes.document, context: PageContext) -> None:
+    def __init__(
+        self, document: nodes.document, context: PageContext, links: LinkMarks | None = None
+    ) -> None:
         self._document = document
+        self._links = links or LinkMarks(context.url)
+        self._anonymous: dict[int, str] | None = None
         self._settings = context.settings
         self._depth = 0
 
@@ -46,11 +51,52 @@ class InlineText:
             yield f" [{node.astext()}]" if node.astext() else ""
         elif isinstance(node, nodes.image):
             yield str(node.get("alt", ""))
+        elif isinstance(node, nodes.reference) and is_code_marked:
+            pieces = (self._pieces(each, is_code_marked=True) for each in node.children)
+            words = "".join("".join(each) for each in pieces)
+            yield self._links.marked(words, self._target(node))
         elif isinstance(node, (nodes.raw, nodes.system_message, nodes.substitution_definition)):
             return
         else:
             for child in node.children:
                 yield from self._pieces(child, is_code_marked=is_code_marked)
+
+    def _target(self, reference: nodes.reference) -> str:
+        """Return where a link leads: its own address, a named target's, or the next one without a name."""
+        if address := reference.get("refuri"):
+            return str(address)
+        if reference.get("anonymous"):
+            return self._anonymous_targets().get(id(reference), "")
+        name = reference.get("refname", "")
+        for _indirect in range(5):
+            found = self._document.nameids.get(name)
+            target = self._document.ids.get(found) if found else None
+            if not isinstance(target, nodes.target) or "refname" not in target:
+                break
+            name = target["refname"]
+        else:
+            return ""
+        if target is None:
+            return ""
+        is_elsewhere = isinstance(target, nodes.target) and "refuri" in target
+        return str(target["refuri"]) if is_elsewhere else f"#{found}"
+
+    def _anonymous_targets(self) -> dict[int, str]:
+        """Return the addresses of links without a name, by node: the n-th belongs to the n-th `__` target."""
+        if self._anonymous is None:
+            links = [
+                each
+                for each in self._document.findall(nodes.reference)
+                if each.get("anonymous") and "refuri" not in each
+            ]
+            targets = [
+                str(each.get("refuri", ""))
+                for each in self._document.findall(nodes.target)
+                if each.get("anonymous")
+            ]
+            pairs = zip(map(id, links), targets, strict=False)
+            self._anonymous = dict(pairs) if len(links) == len(targets) else {}
+        return self._anonymous
 
     def _substitution(self, node: nodes.substitution_reference, *, is_code_marked: bool) -> str:
         name = str(node.get("refname", node.astext()))

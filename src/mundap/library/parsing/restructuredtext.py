@@ -24,12 +24,13 @@ from mundap.library.parsing.docutils_text import (
     table_of,
 )
 from mundap.library.parsing.lazy_states import LazyParser
+from mundap.library.parsing.links import LinkMarks
 from mundap.library.parsing.page import Kind, Page, PageContext, PageWriter
 from mundap.library.parsing.sphinx_directives import included_file, register_unknown
 from mundap.library.parsing.sphinx_reading import ReadingState, definition, version_note
 from mundap.library.parsing.sphinx_roles import SphinxInliner, document_key
 
-VERSION = 2
+VERSION = 3
 SUFFIXES = (".rst", ".rest")
 
 
@@ -60,12 +61,13 @@ def _settings() -> Any:
     return settings
 
 
+MAX_TITLE = 1000
 _TITLE = r"""(?:(?P<over>[=\-~^"'`*+\#<>.:_])(?P=over)*[ ]*\n)?
         [ ]?(?P<title>\S[^\n]*)\n
         (?P<line>(?P<under>[=\-~^"'`*+\#<>.:_])(?P=under)*)[ ]*$"""
 _LABELLED_TITLE = re.compile(
     r"""^\.\.[ ]_(?P<label>[^\n]+?):[ ]*\n
-        (?P<between>(?:[ \t]*\n|\.\.[ ][^\n]*\n|[ ]+:[^\n]*\n)*)"""
+        (?P<between>(?:[ \t]*\n|\.\.[ ][^\n]*\n|[ ]+:[^\n]*\n){0,30})"""
     + _TITLE,
     re.MULTILINE | re.VERBOSE,
 )
@@ -87,7 +89,8 @@ def titles(source: str, path: str) -> dict[str, str]:
 
 def _is_title(match: re.Match[str]) -> bool:
     """Is the line under it long enough? docutils takes four characters for a title of any length."""
-    return len(match["line"]) >= min(4, len(match["title"].rstrip()))
+    title = match["title"].rstrip()
+    return len(title) <= MAX_TITLE and len(match["line"]) >= min(4, len(title))
 
 
 def _bare(title: str) -> str:
@@ -96,7 +99,7 @@ def _bare(title: str) -> str:
 
 
 _LINK = re.compile(r":(ref|doc):`(?:[^`<]*<([^`>]+)>|([^`<>]+))`")
-_INCLUDED = re.compile(r"^\s*\.\. +(?:literal)?include:: +(\S+)", re.MULTILINE)
+_INCLUDED = re.compile(r"^[ \t]*\.\. +(?:literal)?include:: +(\S+)", re.MULTILINE)
 
 
 def depends_on(source: str, context: PageContext) -> Iterable[bytes]:
@@ -123,10 +126,11 @@ class _Walker:
     """Goes through docutils' tree in reading order and writes the page."""
 
     def __init__(self, document: nodes.document, context: PageContext) -> None:
-        self.writer = PageWriter()
+        links = LinkMarks(context.url)
+        self.writer = PageWriter(links)
         self.document = document
         self.context = context
-        self.inline = InlineText(document, context)
+        self.inline = InlineText(document, context, links)
         # Anchors that stand before a section and so are its own; the named ones come first.
         self._waiting: list[str] = []
         self._visitors: dict[type[nodes.Node], Callable[[Any, int], None]] = {

@@ -296,7 +296,7 @@ _DIRECTIVES: dict[type[Directive], str] = {
         "autoattribute autodata autoexception autosummary acks raw"
     ),
 }
-_DIRECTIVE_NAME = re.compile(r"^\s*\.\. +([a-zA-Z][\w:+.-]*) ?::", re.MULTILINE)
+_DIRECTIVE_NAME = re.compile(r"^[ \t]*\.\. +([a-zA-Z][\w:+.-]*) ?::", re.MULTILINE)
 
 
 @cache

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from docutils import nodes
+from docutils.nodes import make_id
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import unescape
 
@@ -21,6 +22,15 @@ _CODE = {
     "member", "struct", "var", "opcode", "source", "confval", "literal",
 }  # fmt: skip
 _TEXT = {"term", "menuselection", "guilabel", "dfn", "manpage", "numref", "any", "download", "mod"}
+
+
+# Roles for documents with numbers: what is shown before the number, and where they are.
+_NUMBERED = {
+    "pep": ("PEP ", "https://peps.python.org/pep-{}/"),
+    "rfc": ("RFC ", "https://datatracker.ietf.org/doc/html/rfc{}.html"),
+    "cve": ("CVE-", "https://www.cve.org/CVERecord?id=CVE-{}"),
+    "cwe": ("CWE-", "https://cwe.mitre.org/data/definitions/{}.html"),
+}
 
 
 class SphinxInliner(Inliner):
@@ -60,17 +70,22 @@ def _shown(role: str, text: str, rawsource: str, context: PageContext) -> nodes.
     if role in _PYTHON:
         return nodes.literal(rawsource, title.removeprefix("!") or _python_name(role, target))
     if role in {"ref", "doc"}:
-        return nodes.inline(rawsource, title or _title(role, target, context))
-    if role in {"rfc", "pep", "cve", "cwe"}:
-        label = {"pep": "PEP ", "rfc": "RFC ", "cve": "CVE-", "cwe": "CWE-"}[role]
-        return nodes.inline(rawsource, title or label + target.partition("#")[0])
+        shown = title or _title(role, target, context)
+        return nodes.reference(rawsource, shown, refuri=_address(role, target, context))
+    if role in _NUMBERED:
+        label, address = _NUMBERED[role]
+        number, _, anchor = target.partition("#")
+        address = address.format(number.zfill(4) if role == "pep" else number)
+        shown = title or label + number
+        return nodes.reference(rawsource, shown, refuri=f"{address}#{anchor}".rstrip("#"))
     if role == "abbr":
         match = re.fullmatch(r"(.*\S)\s*\((.*)\)", text, re.DOTALL)
         return nodes.inline(rawsource, f"{match[1]} ({match[2]})" if match else text)
     if role in context.settings.get("extlinks", {}):
-        return nodes.inline(
-            rawsource, title or _extlink(context.settings["extlinks"][role], target)
-        )
+        pattern = context.settings["extlinks"][role]
+        address = str(pattern[0] if isinstance(pattern, (list, tuple)) and pattern else pattern)
+        shown = title or _extlink(pattern, target)
+        return nodes.reference(rawsource, shown, refuri=address.replace("%s", target))
     if role in _CODE:
         return nodes.literal(rawsource, title or target)
     if role == "menuselection":
@@ -85,9 +100,20 @@ def _python_name(role: str, target: str) -> str:
 
 def _title(role: str, target: str, context: PageContext) -> str:
     """Return the title that a link without one shows."""
+    return context.titles.get(_key(role, target, context), target)
+
+
+def _address(role: str, target: str, context: PageContext) -> str:
+    """Return where a link to a label or a document leads, or nothing where that is not known."""
+    page = context.addresses.get(_key(role, target, context), "")
+    return f"{page}#{make_id(target)}" if page and role == "ref" else page
+
+
+def _key(role: str, target: str, context: PageContext) -> str:
+    """Return what a link's target is called among the titles and addresses."""
     if role == "ref":
-        return context.titles.get(" ".join(target.lower().split()), target)
-    return context.titles.get(document_key(target, context.path), target)
+        return " ".join(target.lower().split())
+    return document_key(target, context.path)
 
 
 def document_key(target: str, path: str) -> str:
