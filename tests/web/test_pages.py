@@ -40,7 +40,7 @@ def text_of(soup: BeautifulSoup | Tag, selector: str) -> str:
     "url",
     [
         "/",
-        "/shelf/",
+        "/ask/shelf/",
         "/chats/",
         "/chats/01a20000-0000-7000-8000-00000000000a/",
         "/messages/01a20000-0000-7000-8000-00000000000a/",
@@ -108,7 +108,7 @@ def test_documents_being_read_show_how_far(alice_client: Client, django_docs: Co
     Collection.objects.update(
         state=Collection.State.INGESTING, documents_done=12, documents_total=600
     )
-    soup = page(alice_client, "/shelf/")
+    soup = page(alice_client, "/ask/shelf/")
     assert "12 of 600" in text_of(soup, ".book")
     assert one(soup, "progress")["value"] == "12"
     assert one(soup, "input[name=collection]").has_attr("disabled")
@@ -173,6 +173,7 @@ def test_a_statement_that_its_source_does_not_support_is_marked(
     chat, _answer = make_chat(alice, citations=[cite(passage, supported=False)])
     soup = page(alice_client, f"/chats/{chat.pk}/")
     assert "is-doubtful" in one(soup, ".prose .citation")["class"]
+    assert text_of(soup, ".prose .doubted") == "Set LOCATION"
     assert "may not support" in text_of(soup, ".sources .doubt")
 
 
@@ -195,9 +196,19 @@ def test_an_answer_that_did_not_end_well_says_so(
 def test_a_failed_question_can_be_asked_again(
     alice: User, alice_client: Client, make_chat: MakeChat
 ) -> None:
-    chat, _answer = make_chat(alice, "Why?", state=State.FAILED)
+    chat, answer = make_chat(alice, "Why?", answer="", state=State.FAILED, citations=[])
     soup = page(alice_client, f"/chats/{chat.pk}/")
-    assert one(soup, ".again input[name=text]")["value"] == "Why?"
+    assert one(soup, ".again form")["action"] == f"/messages/{answer.pk}/regenerate/"
+    assert not soup.select("form[data-turn=continue]")
+
+
+def test_an_interrupted_answer_can_be_gone_on_with(
+    alice: User, alice_client: Client, make_chat: MakeChat
+) -> None:
+    chat, answer = make_chat(alice, state=State.INTERRUPTED)
+    soup = page(alice_client, f"/chats/{chat.pk}/")
+    forms = [form["action"] for form in soup.select(".again form")]
+    assert forms == [f"/messages/{answer.pk}/{verb}/" for verb in ("continue", "regenerate")]
 
 
 def test_a_running_answer_can_be_picked_up(
@@ -286,6 +297,22 @@ def test_a_passage_without_a_citation_is_shown_plain(
     assert "To use Redis" in text_of(soup, ".passage")
 
 
+def test_all_sources_of_an_answer_are_shown_in_their_order(
+    alice: User, alice_client: Client, make_chat: MakeChat, passage: Passage
+) -> None:
+    cited = [cite(passage), cite(passage, quote="Set `BACKEND` to the Redis class.", number=2)]
+    _chat, answer = make_chat(alice, "Why?", "So [2] and so [1].", citations=cited)
+    soup = page(alice_client, f"/messages/{answer.pk}/sources/")
+    assert [number.get_text() for number in soup.select(".cited .number")] == ["1", "2"]
+    assert all(part.select("mark") for part in soup.select(".cited"))
+    url = f"/messages/{answer.pk}/sources/?fragment=1"
+    assert page(alice_client, url).select_one("html") is None
+    # One by one, there is a way to the next one.
+    soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
+    following = [link["href"] for link in soup.select("nav.earlier a")][1:]
+    assert following == [f"/passages/{passage.pk}/?message={answer.pk}&n=2"]
+
+
 def test_the_pane_gets_the_passage_without_a_frame(alice_client: Client, passage: Passage) -> None:
     soup = page(alice_client, f"/passages/{passage.pk}/?fragment=1")
     assert soup.select_one("html") is None
@@ -337,6 +364,34 @@ def test_a_thumb_is_kept_and_taken_back(
         alice_client.post(f"/messages/{answer.pk}/feedback/", {"rating": rating})
         buttons = page(alice_client, f"/chats/{chat.pk}/").select(".feedback button")
         assert [button["aria-pressed"] for button in buttons] == pressed
+
+
+def test_a_thumb_down_asks_why_and_keeps_the_reason(
+    alice: User, alice_client: Client, make_chat: MakeChat
+) -> None:
+    chat, answer = make_chat(alice)
+    url = f"/messages/{answer.pk}/feedback/"
+    alice_client.post(url, {"rating": "down"})
+    assert one(page(alice_client, f"/chats/{chat.pk}/"), ".why").has_attr("open")
+    alice_client.post(url, {"rating": "down", "reason": "wrong", "comment": "It is the\r\nport."})
+    answer.refresh_from_db()
+    assert answer.comment == "wrong: It is the\nport."
+    soup = page(alice_client, f"/chats/{chat.pk}/")
+    assert not one(soup, ".why").has_attr("open")
+    assert one(soup, ".why input[value=wrong]").has_attr("checked")
+    assert "port." in text_of(soup, ".why textarea")
+    alice_client.post(url, {"rating": ""})
+    assert page(alice_client, f"/chats/{chat.pk}/").select_one(".why") is None
+
+
+def test_a_reason_that_is_none_of_ours_is_left_out(
+    alice: User, alice_client: Client, make_chat: MakeChat
+) -> None:
+    _chat, answer = make_chat(alice)
+    data = {"rating": "down", "reason": "<b>", "comment": "No: not so."}
+    alice_client.post(f"/messages/{answer.pk}/feedback/", data)
+    answer.refresh_from_db()
+    assert answer.comment == "No: not so."
 
 
 def test_a_rating_that_is_none_is_refused(

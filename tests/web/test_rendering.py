@@ -63,6 +63,44 @@ def test_a_doubtful_citation_says_so() -> None:
     assert "may not support this statement" in html
 
 
+@pytest.mark.parametrize(
+    ("text", "doubted"),
+    [
+        ("Good [1]. Bad [2]. Good again [1].", ["Bad"]),
+        ("It is so. Bad **in `part`** too [2][1], and on.", ["Bad in part too"]),
+        ("Add milk. [2] Then drink.", ["Add milk."]),
+        ("- one [1]\n- two [2]", ["two"]),
+        ("물을 끓입니다[2]. 차를 넣습니다[1].", ["물을 끓입니다"]),
+        ("> quoted [2]", ["quoted"]),
+        ("**all of it [2]**", []),
+        ("`x [2]` is code [1]", []),
+    ],
+)
+def test_only_the_doubtful_statement_is_marked(text: str, doubted: list[str]) -> None:
+    html = render(text, citation(1), citation(2, supported=False))
+    found = BeautifulSoup(html, "html.parser").select(".doubted")
+    assert [part.get_text() for part in found] == doubted
+
+
+@pytest.mark.parametrize(
+    ("link", "host"),
+    [
+        ("[docs](https://docs.example.org/a)", "(docs.example.org)"),
+        ("[docs](https://docs.example.org@evil.example/)", "(evil.example)"),
+        ("[docs](https://d\u043e\u0441s.example/)", "(xn--ds-fmcm.example)"),
+        ("[docs.example.org](https://docs.example.org/a)", None),
+        ("<https://docs.example.org/a>", None),
+    ],
+)
+def test_a_link_says_where_it_goes(link: str, host: str | None) -> None:
+    soup = BeautifulSoup(render(link), "html.parser")
+    hint = soup.select_one(".host")
+    assert (hint and hint.get_text(strip=True)) == host
+    (anchor,) = soup.select("a")
+    assert str(anchor["title"]).startswith("https://")
+    assert anchor["target"] == "_blank"
+
+
 def test_an_unjudged_citation_is_not_marked() -> None:
     assert "is-doubtful" not in render("Surely [1].", citation(supported=None))
 

@@ -70,7 +70,7 @@ class AskingView(AsyncAPIView):
         return [*super().get_throttles(), *own]
 
 
-def wants_stream(request: Request) -> bool:
+def wants_stream(request: HttpRequest | Request) -> bool:
     """Tell whether the client accepts server-sent events, by name."""
     accepted = str(request.META.get("HTTP_ACCEPT", "")).lower()
     return "text/event-stream" in accepted

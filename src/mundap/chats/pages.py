@@ -1,4 +1,4 @@
-"""The pages: asking and reading. What they print is made in `shown` and `passages`; `list_pages` keeps chats."""
+"""The pages of questions and chats. What they print is made in `shown`; `turn_pages` asks, `list_pages` keeps chats."""
 
 from __future__ import annotations
 
@@ -9,30 +9,23 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
-from mundap.answers.questions import checked_question
-from mundap.chats import selectors, services, store
+from mundap.chats import selectors, store
 from mundap.chats.chat_list import list_chats
+from mundap.chats.feedback import REASONS
 from mundap.chats.list_pages import find_deleted
 from mundap.chats.listed import side
-from mundap.chats.models import KEY_MAX_CHARACTERS, Chat, Message
-from mundap.chats.passages import shown_passage
-from mundap.chats.runner import get_runner
+from mundap.chats.models import Chat, Turn
 from mundap.chats.shown import Book, books_for, shown_messages
-from mundap.chats.turns import Ask
-from mundap.config.throttles import require_rate
-from mundap.errors import InvalidInput, MundapError, NotFound
+from mundap.errors import MundapError
 from mundap.library.models import Collection
-from mundap.library.selectors import get_collection_for, list_collections_for
+from mundap.library.selectors import list_collections_for
 from mundap.llm import client
 
 
@@ -41,10 +34,11 @@ from mundap.llm import client
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """A new question: the shelf, and a box to type in. `?deleted=` offers to undo."""
-    return _home(request)
+    return show_home(request)
 
 
-def _home(request: HttpRequest, *, error: MundapError | None = None) -> HttpResponse:
+def show_home(request: HttpRequest, *, error: MundapError | None = None) -> HttpResponse:
+    """Return the page to ask from, with what was typed and why it did not work."""
     user = _user(request)
     given = request.POST or request.GET
     books = books_for(user)
@@ -82,34 +76,38 @@ def shelf(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def chat(request: HttpRequest, chat_id: UUID) -> HttpResponse:
     """A chat with its last messages, or those before `?before=`."""
-    return await _chat(request, chat_id)
+    return await show_chat(request, chat_id)
 
 
-async def _chat(
-    request: HttpRequest, chat_id: UUID, *, error: MundapError | None = None
+async def show_chat(
+    request: HttpRequest, chat_id: UUID, *, error: MundapError | None = None, is_edit: bool = False
 ) -> HttpResponse:
+    """Return the chat's page, with what was typed and why it did not work; an edit stays where it was typed."""
     user = cast("User", await request.auser())
     body = await store.read(user, chat_id, before=request.GET.get("before", ""))
     return await sync_to_async(_chat_page)(
-        request, chat_id, json.loads(body.content or b"{}"), error
+        request, chat_id, json.loads(body.content or b"{}"), error, is_edit=is_edit
     )
 
 
 def _chat_page(
-    request: HttpRequest, chat_id: UUID, body: Mapping[str, Any], error: MundapError | None
+    request: HttpRequest,
+    chat_id: UUID,
+    body: Mapping[str, Any],
+    error: MundapError | None,
+    *,
+    is_edit: bool,
 ) -> HttpResponse:
     user = _user(request)
     current = selectors.get_chat_for(user, chat_id)
     typed = request.POST.get("text", "")
     context = (
         side(user)
-        | _asking(error, typed=typed)
+        | _asking(error, typed="" if is_edit else typed)
+        | _conversation(user, current, body["messages"])
         | {
-            "current_chat": current,
-            "current_id": str(current.pk),
-            "shown": shown_messages(body["messages"]),
             "before": body["before"],
-            "can_ask": _can_ask(user, current),
+            "edited": typed if is_edit else "",
         }
     )
     return render(request, "chats/chat.html", context, status=error.status if error else 200)
@@ -119,67 +117,28 @@ def _chat_page(
 @never_cache
 @require_safe
 def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
-    """An answer as a fragment, with what changed around it: the chat's name and the list of chats."""
-    user = _user(request)
-    found = selectors.get_message_for(user, message_id)
-    current = _get_message(user, message_id).chat
-    context = side(user) | {
-        "current_chat": current,
-        "current_id": str(current.pk),
-        "message": shown_messages([found])[0],
-        "can_ask": _can_ask(user, current),
-    }
-    return render(request, "chats/settled.html", context)
+    """An exchange as a fragment, with what changed around it: the chat's name and the list of chats."""
+    return render(request, "chats/settled.html", settled(_user(request), message_id))
+
+
+def settled(user: User, answer: UUID) -> dict[str, Any]:
+    """Return what the fragment of an answer with its question shows. Raises NotFound."""
+    found = selectors.get_message_for(user, answer)
+    turn = Turn.objects.select_related("chat__collection").get(answer=answer)
+    question = turn.question_id and [selectors.get_message_for(user, turn.question_id)]
+    return side(user) | _conversation(user, turn.chat, [*(question or []), found])
 
 
 @login_required
 @never_cache
 @require_safe
-def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
-    """A passage in its place; with `?message=&n=` as cited there. `?fragment=1`: without the frame, for the pane."""
+def versions(request: HttpRequest, message_id: UUID) -> HttpResponse:
+    """All versions of a message to read, also where the conversation has gone on."""
     user = _user(request)
-    cited_in = _find_message(user, request.GET.get("message", ""))
-    citation = _find_citation(cited_in, passage_id, request.GET.get("n", ""))
-    answer = cited_in.text if cited_in else ""
-    shown = shown_passage(user, passage_id, citation=citation, answer=answer)
-    context: dict[str, Any] = {"passage": shown}
-    if "fragment" in request.GET:
-        return render(request, "chats/_passage.html", context)
-    if cited_in:
-        context["back_url"] = f"{reverse('pages:chat', args=[cited_in.chat_id])}#m-{cited_in.pk}"
-    return render(request, "chats/passage.html", side(user) | context)
-
-
-# --- forms, which work without a script
-
-
-@login_required
-@require_POST
-async def ask(request: HttpRequest, chat_id: UUID | None = None) -> HttpResponse:
-    """Store the question, start its answer, and show the chat; what was typed comes back if that fails."""
-    user = cast("User", await request.auser())
-    try:
-        question = await sync_to_async(_question)(request, user, chat_id)
-        begun = await get_runner().start(user, question)
-    except MundapError as exc:
-        if chat_id:
-            return await _chat(request, chat_id, error=exc)
-        return await sync_to_async(_home)(request, error=exc)
-    return redirect("pages:chat", begun.chat)
-
-
-@login_required
-@require_POST
-def feedback(request: HttpRequest, message_id: UUID) -> HttpResponse:
-    """Store a thumb; the one that is pressed already, or none, takes it back."""
-    user = _user(request)
-    rating = request.POST.get("rating", "")
-    if rating not in ("", *Message.Rating.values):
-        raise InvalidInput(_("Rate an answer with “up” or “down”."))
-    services.rate_message(user, message_id, rating=rating, comment="")
-    return redirect(
-        f"{reverse('pages:chat', args=[_get_message(user, message_id).chat_id])}#m-{message_id}"
-    )
+    found = selectors.list_versions_for(user, message_id)
+    current = Chat.objects.get(messages=message_id)
+    context = {"current_id": str(current.pk), "back_chat": current, "shown": shown_messages(found)}
+    return render(request, "chats/versions.html", side(user) | context)
 
 
 # --- what the views share
@@ -200,17 +159,17 @@ def _asking(error: MundapError | None, *, typed: str) -> dict[str, Any]:
     }
 
 
-def _question(request: HttpRequest, user: User, chat_id: UUID | None) -> Ask:
-    """Return the posted question. Raises InvalidInput, NotFound."""
-    require_rate("turns", str(user.pk))
-    text = checked_question(request.POST.get("text", "").replace("\r\n", "\n"))
-    key = request.POST.get("key", "")[:KEY_MAX_CHARACTERS] or uuid7().hex
-    if chat_id:
-        return Ask(text, key, chat=chat_id)
-    slug = request.POST.get("collection", "")
-    if not slug:
-        raise InvalidInput(_("Choose what to ask first."))
-    return Ask(text, key, collection=get_collection_for(user, slug))
+def _conversation(
+    user: User, current: Chat, messages: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what the templates of a chat's messages show."""
+    return {
+        "current_chat": current,
+        "current_id": str(current.pk),
+        "shown": shown_messages(messages, next_position=current.next_position),
+        "can_ask": _can_ask(user, current),
+        "reasons": REASONS,
+    }
 
 
 def _can_ask(user: User, current: Chat) -> bool:
@@ -234,39 +193,3 @@ def _is_filling(books: Sequence[Book]) -> bool:
     """Is something about to change on the shelf? An empty collection waits for the worker."""
     coming = (Collection.State.EMPTY, Collection.State.INGESTING)
     return not books or any(book.state in coming for book in books)
-
-
-def _find_message(user: User, message_id: str) -> Message | None:
-    """Return the user's message, with its chat."""
-    known = _as_uuid(message_id)
-    return None if known is None else _messages_of(user).filter(pk=known).first()
-
-
-def _get_message(user: User, message_id: UUID) -> Message:
-    found = _messages_of(user).filter(pk=message_id).first()
-    if found is None:
-        raise NotFound(_("This message does not exist."))
-    return found
-
-
-def _messages_of(user: User) -> QuerySet[Message]:
-    return Message.objects.filter(chat__owner=user, chat__deleted_at=None).select_related(
-        "chat__collection"
-    )
-
-
-def _find_citation(
-    cited_in: Message | None, passage_id: UUID, number: str
-) -> Mapping[str, Any] | None:
-    """Return the message's citation of this passage with this number, as stored."""
-    for citation in cited_in.citations if cited_in else ():
-        if citation["passage"] == str(passage_id) and str(citation["number"]) == number:
-            return cast("Mapping[str, Any]", citation)
-    return None
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -1,17 +1,19 @@
 """An answer's Markdown as safe HTML: no raw HTML, no images, citation markers as links to their passages.
 
-Two guards stand one behind the other: the parser never passes HTML through, and the sanitizer would remove it.
+Two guards stand one behind the other: the parser never passes HTML through, and the sanitizer would remove it. What
+arrives and what is stored take the same way (`arriving.py` asks for one block after the other).
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import nh3
@@ -31,6 +33,8 @@ from pygments.util import ClassNotFound
 
 SHORT_CODE_CHARACTERS = 24
 MARKER = re.compile(r"\[(\d{1,3})\]")
+SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
+_STOP = re.compile(r"[.。!?,;:\s]*")
 OPENABLE = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 TAGS = {
     *("a", "br", "code", "del", "em", "span", "strong"),
@@ -38,13 +42,13 @@ TAGS = {
     *("table", "tbody", "td", "th", "thead", "tr"),
 }
 ATTRIBUTES = {
-    "a": {"href", "title", "class", "aria-label", "data-number"},
+    "a": {"href", "title", "class", "aria-label", "data-number", "target"},
     "code": {"class"},
     "div": {"class"},
     "ol": {"start"},
     "p": {"class"},
     "pre": {"tabindex", "data-language"},
-    "span": {"class"},
+    "span": {"class", "title"},
 }
 
 
@@ -66,8 +70,24 @@ def linked_html(
     link: Callable[[Mapping[str, Any]], str],
 ) -> SafeString:
     """Return what `answer_html` does, with markers that lead to wherever `link` says."""
+    tokens, env = parsed(text, citations=citations, link=link)
+    return rendered(tokens, env)
+
+
+def parsed(
+    text: str,
+    *,
+    citations: Sequence[Mapping[str, Any]],
+    link: Callable[[Mapping[str, Any]], str],
+) -> tuple[list[Token], EnvType]:
+    """Return the text's tokens, and what rendering them needs to know."""
     env = {"citations": {each["number"]: each for each in citations}, "link": link}
-    html = _parser().render(text, env)
+    return _parser().parse(text, env), env
+
+
+def rendered(tokens: Sequence[Token], env: EnvType) -> SafeString:
+    """Return the tokens of whole blocks as sanitized HTML."""
+    html = _parser().renderer.render(tokens, _parser().options, env)
     # The parser has made all of this; the sanitizer is the second lock.
     return mark_safe(  # noqa: S308
         nh3.clean(
@@ -91,12 +111,15 @@ def web_address(url: str) -> str:
     return url if url.lower().startswith(("https://", "http://")) else ""
 
 
+@functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "highlight": _highlight})
     # `[1]: address` would turn the markers into links to somewhere else.
     parser.disable(["reference", "linkify", "replacements", "smartquotes"])
     parser.validateLink = _is_openable  # type: ignore[method-assign]
     parser.core.ruler.after("inline", "citations", _mark_citations)
+    parser.core.ruler.after("citations", "doubts", _mark_doubts)
+    parser.core.ruler.after("inline", "hosts", _show_hosts)
     parser.core.ruler.push("headings", _lower_headings)
     parser.add_render_rule("citation", _render_citation)
     parser.add_render_rule("image", _render_image)
@@ -153,6 +176,106 @@ def _split(token: Token, known: Mapping[int, Any]) -> list[Token]:
         parts.append(Token("citation", "a", 0, content=match[1], meta={"number": number}))
         end = match.end()
     return [*parts, _text(token.content[end:])]
+
+
+def _mark_doubts(state: StateCore) -> None:
+    """Mark each statement whose citation may not support it: from where its sentence begins to its markers."""
+    known = state.env.get("citations", {})
+    for block in state.tokens:
+        children = block.children or []
+        if not any(_is_doubtful(token, known) for token in children):
+            continue
+        statements = list(_statements(children))
+        block.children = []
+        for said, markers in statements:
+            is_marked = any(_is_doubtful(token, known) for token in markers)
+            block.children += _doubted(said) if is_marked and said else said
+            block.children += markers
+
+
+def _statements(children: Sequence[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
+    """Yield what is said, with the markers behind it. Nothing is cut within emphasis or a link."""
+    said: list[Token] = []
+    markers: list[Token] = []
+    depth = 0
+    for token in children:
+        is_inside = depth > 0
+        depth += token.nesting
+        content = token.content
+        if token.type == "citation" and not is_inside:
+            markers.append(token)
+            continue
+        if markers:
+            stop = _STOP.match(content) if token.type == "text" else None
+            end = stop.end() if stop else 0
+            markers.append(_text(content[:end]))
+            content = content[end:]
+            if not content and token.type == "text":
+                continue  # maybe there are more markers
+            yield said, markers
+            said, markers = [], []
+        if token.type != "text" or is_inside:
+            said.append(token)
+            continue
+        *ended, rest = _sentences(content)
+        for sentence in ended:
+            yield [*said, _text(sentence)], []
+            said = []
+        said.append(_text(rest))
+    yield said, markers
+
+
+def _sentences(text: str) -> list[str]:
+    """Return the text cut behind each white space that ends a sentence; the last part may be empty."""
+    ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    return [text[a:b] for a, b in itertools.pairwise([0, *ends, len(text)])]
+
+
+def _doubted(said: Sequence[Token]) -> list[Token]:
+    opening, closing = Token("doubt_open", "span", 1), Token("doubt_close", "span", -1)
+    opening.attrs = {
+        "class": "doubted",
+        "title": _("The passage that is cited may not support this statement"),
+    }
+    return [opening, *said, closing]
+
+
+def _is_doubtful(token: Token, known: Mapping[int, Any]) -> bool:
+    return token.type == "citation" and known[token.meta["number"]].get("supported") is False
+
+
+def _show_hosts(state: StateCore) -> None:
+    """Say behind each link where it goes, and open it beside the answer."""
+    for block in state.tokens:
+        children: list[Token] = []
+        words, address = "", ""
+        for token in block.children or []:
+            children.append(token)
+            if token.type == "link_open":
+                words, address = "", str(token.attrs["href"])
+                token.attrs = {**token.attrs, "target": "_blank", "title": address}
+            elif token.type == "link_close":
+                host = _host(address)
+                if host and host not in words.lower():
+                    children += _hint(f" ({host})")
+            else:
+                words += token.content
+        if block.children:
+            block.children = children
+
+
+def _host(address: str) -> str:
+    """Return the host that the address leads to, in the letters that the network sees."""
+    try:
+        return (urlsplit(address).hostname or "").encode("idna").decode()
+    except (UnicodeError, ValueError):
+        return "?"
+
+
+def _hint(words: str) -> list[Token]:
+    opening, closing = Token("hint_open", "span", 1), Token("hint_close", "span", -1)
+    opening.attrs = {"class": "host"}
+    return [opening, _text(words), closing]
 
 
 def _text(content: str) -> Token:

@@ -71,6 +71,24 @@ def get_message_for(user: User, message_id: UUID) -> dict[str, Any]:
     return message_json(row)
 
 
+def list_versions_for(user: User, message_id: UUID) -> list[dict[str, Any]]:
+    """Return all versions of a message as JSON, oldest first. Raises NotFound."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT {MESSAGE_COLUMNS} FROM chats_message known
+            JOIN chats_chat c ON c.id = known.chat_id
+            JOIN chats_message m ON m.chat_id = known.chat_id AND m.position = known.position
+            WHERE known.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL ORDER BY m.version
+            """,  # noqa: S608 - constants
+            [message_id, user.pk],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise NotFound(_("This message does not exist."))
+    return [message_json(row) for row in rows]
+
+
 def get_turn_for(user: User, turn_id: UUID) -> TurnView:
     """Return the turn as stored. Raises NotFound."""
     with connection.cursor() as cursor:

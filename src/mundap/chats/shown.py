@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Exists, OuterRef
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
+from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
+from mundap.chats import feedback
 from mundap.chats.models import State, Turn
 from mundap.chats.rendering import answer_html, citation_url, web_address
 from mundap.library.models import OFFICIAL_DOCS, Collection, Passage
@@ -33,10 +35,21 @@ class ShownSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownVersions:
+    """Which of how many versions is shown, and the ids of those beside it."""
+
+    number: int
+    total: int
+    previous: str
+    following: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShownMessage:
     """A question or an answer.
 
-    `turn` is set while the answer is being written, `error` and `question` (what to ask again) where it did not work.
+    `turn` is set while the answer is being written, `error` where it did not work. Those of the last exchange can have
+    new versions: `key` makes asking for one again the same request.
     """
 
     id: str
@@ -47,9 +60,13 @@ class ShownMessage:
     sources: tuple[ShownSource, ...] = ()
     is_answered: bool = True
     rating: str = ""
+    reason: str = ""
+    comment: str = ""
     turn: str = ""
     error: str = ""
-    question: str = ""
+    versions: ShownVersions | None = None
+    is_last: bool = False
+    key: str = field(default_factory=lambda: uuid7().hex)
 
     @property
     def is_long(self) -> bool:
@@ -60,6 +77,11 @@ class ShownMessage:
     def can_be_rated(self) -> bool:
         """Is there an answer to have an opinion about?"""
         return self.state in (State.COMPLETE, State.STOPPED)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Did the answer end before its time, with a text to go on from?"""
+        return bool(self.text) and self.state not in (State.COMPLETE, State.RUNNING)
 
     @property
     def has_doubt(self) -> bool:
@@ -81,25 +103,70 @@ class Book:
     is_searchable: bool
 
 
-def shown_messages(messages: Sequence[Mapping[str, Any]]) -> list[ShownMessage]:
-    """Return the messages (as the API has them) ready to print, in their order."""
-    answers = [message["id"] for message in messages if message["role"] == "assistant"]
+def shown_messages(
+    messages: Sequence[Mapping[str, Any]], *, next_position: int | None = None
+) -> list[ShownMessage]:
+    """Return the messages (as the API has them) ready to print, in their order.
+
+    With the chat's `next_position`, the last exchange can be changed.
+    """
+    ids = [message["id"] for message in messages if message["role"] == "assistant"]
     turns = {
         str(turn.answer_id): turn
-        for turn in Turn.objects.filter(answer_id__in=answers).select_related("draft", "question")
+        for turn in Turn.objects.filter(answer_id__in=ids).select_related("draft")
     }
-    return [_shown(message, turns.get(message["id"])) for message in messages]
+    answers = _answers(messages)
+    return [
+        _shown(
+            message,
+            turns.get(message["id"]),
+            versions=answers.get(message["id"], message.get("versions", [])),
+            is_last=next_position is not None and message["position"] >= next_position - 2,
+        )
+        for message in messages
+    ]
 
 
-def _shown(message: Mapping[str, Any], turn: Turn | None) -> ShownMessage:
+def _answers(messages: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the versions of each answer that has several: those to the question that is shown above it."""
+    ids = {
+        message["id"]: message["versions"]
+        for message in messages
+        if message["role"] == "assistant" and len(message.get("versions", [])) > 1
+    }
+    if not ids:
+        return {}
+    asked = {
+        str(answer): question
+        for answer, question in Turn.objects.filter(
+            answer_id__in=[version for versions in ids.values() for version in versions]
+        ).values_list("answer_id", "question_id")
+    }
+    return {
+        answer: [version for version in versions if asked.get(version) == asked.get(answer)]
+        for answer, versions in ids.items()
+    }
+
+
+def _shown(
+    message: Mapping[str, Any], turn: Turn | None, *, versions: Sequence[str], is_last: bool
+) -> ShownMessage:
+    beside = _versions(message["id"], versions)
     if message["role"] == "user":
-        return ShownMessage(message["id"], "user", message["text"], message["state"])
+        return ShownMessage(
+            message["id"],
+            "user",
+            message["text"],
+            message["state"],
+            versions=beside,
+            is_last=is_last,
+        )
     citations = message["citations"]
     is_running = message["state"] == State.RUNNING
-    has_failed = message["state"] in (State.FAILED, State.INTERRUPTED)
     draft = getattr(turn, "draft", None)
     text = draft.text if is_running and draft else message["text"]
-    feedback = message.get("feedback") or {}
+    opinion = message.get("feedback") or {}
+    reason, comment = feedback.parted(opinion.get("comment", ""))
     return ShownMessage(
         message["id"],
         "assistant",
@@ -108,10 +175,25 @@ def _shown(message: Mapping[str, Any], turn: Turn | None) -> ShownMessage:
         html=answer_html(text, citations=citations, message=message["id"]),
         sources=tuple(_source(each, message["id"]) for each in citations),
         is_answered=turn is None or turn.retrieval.get("is_answered", True),
-        rating=feedback.get("rating", ""),
+        rating=opinion.get("rating", ""),
+        reason=reason,
+        comment=comment,
         turn=str(turn.pk) if turn and is_running else "",
         error=(turn.error or {}).get("message", "") if turn else "",
-        question=turn.question.text if has_failed and turn and turn.question else "",
+        versions=beside,
+        is_last=is_last,
+    )
+
+
+def _versions(message: str, versions: Sequence[str]) -> ShownVersions | None:
+    if len(versions) < 2 or message not in versions:
+        return None
+    place = versions.index(message)
+    return ShownVersions(
+        place + 1,
+        len(versions),
+        previous=versions[place - 1] if place else "",
+        following=versions[place + 1] if place + 1 < len(versions) else "",
     )
 
 

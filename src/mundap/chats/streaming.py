@@ -44,15 +44,16 @@ async def stream_response(
     """
     first = await anext(changes, None)
     return StreamingHttpResponse(
-        as_sse(_from(first, changes), last_event_id=last_event_id),
+        as_sse(from_first(first, changes), last_event_id=last_event_id),
         content_type="text/event-stream",
         headers=HEADERS,
     )
 
 
-async def _from(
+async def from_first(
     first: TurnView | None, rest: AsyncGenerator[TurnView | None, None]
 ) -> AsyncGenerator[TurnView | None, None]:
+    """Yield the change that was asked for already, and the rest."""
     async with aclosing(rest):
         yield first
         async for view in rest:

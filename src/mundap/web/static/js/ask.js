@@ -1,224 +1,196 @@
-// Asking: takes the typed text, sends it once, follows the answer, and puts the server's rendering in its place.
+// Asking: takes what is typed, sends it once, and has the answer shown. New versions of the last exchange are asked for alike.
 
-import { Arrival, hush, say } from "./answer.js";
-import { addCopyButtons } from "./code.js";
 import { Draft } from "./draft.js";
 import { request, word } from "./server.js";
+import { isWriting, messages, pickUp, resume, run, setBusy } from "./turns.js";
 
-const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000]; // the last one again and again
-const TITLE_MS = 4000;
 const LONG_CHARACTERS = 400; // as in shown.py
-const GONE = [401, 403, 404]; // logged out, or deleted in another tab
+const MOST_RESUMES = 3; // of answers that were interrupted, one after the other
 
 const form = document.getElementById("ask");
 const box = document.getElementById("text");
-const messages = document.getElementById("messages");
 const trouble = document.getElementById("trouble");
-const sendButton = document.getElementById("send");
-const stopButton = document.getElementById("stop");
-let draft = new Draft(messages?.dataset.chat);
-let asked = ""; // the question on its way
-let turn = "";
-let isBusy = false;
+let draft = new Draft(messages?.dataset.user, messages?.dataset.chat);
+let retry = ask; // what the button beside a trouble does
+let resumes = 0;
 
-/** Takes over the form, and picks up an answer that is still being written. */
+/** Takes over the forms that ask, and picks up an answer that is still being written. */
 export function watchAsking() {
   if (!messages) return;
   if (form) watchForm();
-  const running = messages.querySelector('.answer[data-state="running"]');
-  if (running) resume(running);
-  else showLastQuestion();
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form[data-turn]")) return;
+    event.preventDefault();
+    revise(event.target);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches?.(".edit textarea")) sendOnEnter(event);
+  });
+  document.addEventListener("settled", ({ detail }) => goOn(detail));
+  resume();
+  if (!isWriting()) showLastQuestion();
 }
 
 function watchForm() {
+  const questions = messages.querySelectorAll(".question");
+  const last = questions[questions.length - 1]?.textContent;
+  // The server has taken it, only its reply was lost.
+  if (last && draft.isSent(last)) draft.forget(last);
   box.value ||= draft.text;
   box.addEventListener("input", () => draft.save(box.value));
-  box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
+  box.addEventListener("keydown", sendOnEnter);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    ask();
+    retry();
   });
-  stopButton.addEventListener("click", stop);
+  document.getElementById("send").addEventListener("click", () => { retry = ask; });
+  showNetwork();
+  for (const name of ["online", "offline"]) window.addEventListener(name, showNetwork);
   // Ready to type, but not where focus would open a keyboard over the page.
   if (!messages.dataset.chat && matchMedia("(hover: hover)").matches) box.focus({ preventScroll: true });
 }
 
-/** Is this Enter the one that confirms a syllable? Safari says so only by the old key code. */
-function isComposing(event) {
-  return event.isComposing || event.keyCode === 229;
+/** Sends with Enter; Shift and Enter is a new line. The Enter that confirms a syllable does neither. */
+function sendOnEnter(event) {
+  // Safari reports that Enter after the composition has ended, and tells it only by the old key code.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  if (event.target === box) retry = ask;
+  event.target.form.requestSubmit();
 }
 
-async function ask() {
+function showNetwork() {
+  const line = document.getElementById("offline");
+  line.hidden = navigator.onLine;
+  line.textContent = navigator.onLine ? "" : word("away");
+}
+
+function ask() {
   const text = box.value;
-  if (isBusy || !text.trim()) return;
-  const key = draft.keyFor(text);
-  asked = text;
-  turn = "";
-  setBusy(true);
-  trouble.hidden = true;
-  const [question, section] = showQuestion(text);
-  let response;
-  try {
-    response = await post(text, key);
-  } catch (error) {
-    question.remove();
-    section.remove();
-    complain(error);
-    setBusy(false);
-    return;
-  }
-  box.value = "";
-  // Until the stream has named the chat, asking again with the same key is the way back to it.
-  await follow(section, response, () => (messages.dataset.chat ? pickUp() : post(text, key)));
-}
-
-function post(text, key) {
-  const { chat } = messages.dataset;
-  const collection = new FormData(form).get("collection");
-  return request(chat ? `/api/v1/chats/${chat}/turns/` : "/api/v1/chats/", {
-    method: "POST",
-    headers: {
-      "Accept": "text/event-stream",
-      "Content-Type": "application/json",
-      "Idempotency-Key": key,
+  if (isWriting() || !text.trim()) return;
+  const body = new FormData(form);
+  body.set("key", draft.keyFor(text));
+  const url = form.action;
+  const [question, section] = fromTemplate(text);
+  document.getElementById("intro")?.setAttribute("hidden", "");
+  messages.append(question, section);
+  question.scrollIntoView({ block: "start" });
+  begin({
+    section,
+    send: () => post(url, body),
+    onSent: () => { box.value = ""; },
+    onStart: (event) => {
+      draft.forget(text);
+      name(event);
     },
-    body: JSON.stringify(chat ? { text } : { collection, text }),
+    onFailure: () => {
+      question.remove();
+      section.remove();
+      if (!messages.children.length) document.getElementById("intro")?.removeAttribute("hidden");
+      box.focus();
+    },
+    again: ask,
   });
 }
 
-function showQuestion(text) {
-  const [question, section] = document.getElementById("asked").content.cloneNode(true).children;
-  question.textContent = text;
-  question.classList.toggle("is-long", text.length > LONG_CHARACTERS);
-  document.getElementById("intro")?.setAttribute("hidden", "");
-  hush();
+/** Asks for a new version of the last exchange, in the place of the one that is there. */
+function revise(asking, { isPatient = false } = {}) {
+  if (isWriting()) return;
+  const body = new FormData(asking);
+  const kind = asking.dataset.turn;
+  const answer = kind === "edit" ? asking.closest(".asked").nextElementSibling : asking.closest(".answer");
+  const [question, section] = fromTemplate(body.get("text") ?? "");
+  const hidden = kind === "edit" ? [answer.previousElementSibling, answer] : [answer];
+  if (kind === "edit") answer.after(question, section);
+  else answer.after(section);
+  if (kind === "continue") {
+    section.querySelector(".prose").append(...[...answer.querySelector(".prose").cloneNode(true).childNodes]);
+  }
+  for (const element of hidden) element.hidden = true;
+  begin({
+    section,
+    isPatient,
+    send: () => post(asking.action, body),
+    onStart: () => hidden.forEach((element) => element.remove()),
+    onFailure: () => {
+      if (kind === "edit") question.remove();
+      section.remove();
+      for (const element of hidden) element.hidden = false;
+    },
+    again: () => revise(asking),
+  });
+}
+
+/** Sends, and follows the answer; where sending fails everything is as before, with the means to try again. */
+async function begin({ section, isPatient, send, onSent = () => {}, onStart, onFailure, again }) {
+  setBusy(true);
   messages.classList.add("is-fresh");
-  messages.append(question, section);
-  question.scrollIntoView({ block: "start" });
+  trouble.hidden = true;
+  let first = null;
+  if (!isPatient) {
+    try {
+      first = await send();
+    } catch (error) {
+      onFailure();
+      setBusy(false);
+      retry = again;
+      complain(error);
+      return;
+    }
+  }
+  onSent();
+  retry = ask;
+  let hasStarted = false;
+  // Until the stream has said where the answer is, the same request with the same key is the way to it.
+  run(section, {
+    first,
+    again: () => (hasStarted ? pickUp() : send()),
+    onStart: (event) => {
+      if (!hasStarted) onStart(event);
+      hasStarted = true;
+    },
+  });
+}
+
+function post(url, body) {
+  return request(url, { method: "POST", headers: { Accept: "text/event-stream" }, body });
+}
+
+function fromTemplate(text) {
+  const [question, section] = document.getElementById("asked").content.cloneNode(true).children;
+  const heading = question.querySelector(".question");
+  heading.textContent = text;
+  heading.classList.toggle("is-long", text.length > LONG_CHARACTERS);
   return [question, section];
 }
 
 function complain(error) {
-  if (!messages.children.length) document.getElementById("intro")?.removeAttribute("hidden");
   trouble.querySelector("span").textContent = error.message;
   trouble.hidden = false;
-  box.focus();
 }
 
-async function resume(section) {
-  turn = section.dataset.turn ?? "";
-  setBusy(true);
-  await follow(section, await pickUp().catch(() => null), pickUp);
+/** Gives a new chat its address, its draft and its title. */
+function name({ chat, title }) {
+  if (messages.dataset.chat) return;
+  messages.dataset.chat = chat;
+  draft = new Draft(messages.dataset.user, chat);
+  form.action = `/chats/${chat}/ask/`;
+  history.replaceState(null, "", `/chats/${chat}/`);
+  document.querySelector("#bar h1").textContent = title;
+  box.placeholder = word("further");
 }
 
-/** Returns the stream of what runs in this chat; its status is 204 when nothing does. */
-function pickUp() {
-  return request(`/api/v1/chats/${messages.dataset.chat}/stream`);
-}
-
-/** Follows the answer to its end, however often the connection breaks, and shows it as the server renders it. */
-async function follow(section, first, again) {
-  const arrival = new Arrival(section);
-  let response = first;
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      response ??= await again();
-      if (response.status === 204 || (await arrival.follow(response, { onPart: notice }))) {
-        await settle(arrival.message || section.dataset.message, section);
-        break;
-      }
-    } catch (error) {
-      if (GONE.includes(error.status)) {
-        arrival.tell(error.message);
-        break;
-      }
-    }
-    response = null;
-    arrival.tell(word("reconnecting"));
-    await online(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
-  }
-  setBusy(false);
-}
-
-/** Takes the ids of the chat and the turn from the stream, and the chat's first title. */
-function notice(part) {
-  if (part.type === "data-title") document.querySelector("#bar h1").textContent = part.data.title;
-  const ids = part.messageMetadata;
-  if (!ids) return;
-  draft.forget(asked);
-  turn = ids.turn;
-  stopButton.disabled = false;
-  if (!messages.dataset.chat) {
-    messages.dataset.chat = ids.chat;
-    draft = new Draft(ids.chat);
-    history.replaceState(null, "", `/chats/${ids.chat}/`);
-  }
-}
-
-/** Puts the server's rendering of the answer, the chat's name and the list of chats in place. */
-async function settle(message, section) {
-  if (!message) {
-    location.reload(); // the answer came to its end before this page learnt its name
+/** Goes on with an answer that this page saw interrupted. All tabs ask with the same key, and so once. */
+function goOn(section) {
+  if (section.dataset.state !== "interrupted") {
+    resumes = 0;
     return;
   }
-  const settled = await renderedOf(message);
-  const rendered = settled.querySelector(".answer");
-  addCopyButtons(rendered);
-  section.replaceWith(rendered);
-  swapNames(settled);
-  say(word("done"));
-  // The first answer's chat gets its title from the model a moment later.
-  if (messages.querySelectorAll(".question").length === 1) {
-    setTimeout(() => renderedOf(message).then(swapNames, () => {}), TITLE_MS);
-  }
-}
-
-async function renderedOf(message) {
-  const holder = document.createElement("template");
-  holder.innerHTML = await (await request(`/messages/${message}/`)).text();
-  return holder.content;
-}
-
-function swapNames(settled) {
-  if (document.querySelector("#bar :popover-open")) return; // somebody is typing a title
-  for (const piece of settled.querySelectorAll("template[data-into]")) {
-    document.getElementById(piece.dataset.into)?.replaceChildren(piece.content);
-  }
-  document.title = settled.querySelector("title").textContent;
-}
-
-async function stop() {
-  stopButton.disabled = true;
-  try {
-    await request(`/api/v1/turns/${turn}/stop/`, { method: "POST" });
-  } catch {
-    stopButton.disabled = false; // the answer goes on; one may press again
-  }
-}
-
-function setBusy(value) {
-  isBusy = value;
-  if (!form) return;
-  sendButton.hidden = value;
-  stopButton.hidden = !value;
-  stopButton.disabled = !turn;
-}
-
-/** Waits, and no longer than until the network is back. */
-function online(milliseconds) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, milliseconds);
-    window.addEventListener("online", done, { once: true });
-    function done() {
-      clearTimeout(timer);
-      window.removeEventListener("online", done);
-      resolve();
-    }
-  });
+  const asking = section.querySelector('form[data-turn="continue"]');
+  if (!asking || resumes >= MOST_RESUMES) return;
+  resumes += 1;
+  asking.elements.key.value = `resume-${section.dataset.message}`;
+  revise(asking, { isPatient: true });
 }
 
 /** A chat opens at its last question; a reload stays where the reader was. */

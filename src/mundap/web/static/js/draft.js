@@ -1,16 +1,25 @@
 // The typed text and its idempotency key, kept until the server has taken the question: a reload loses nothing, and
-// sending the same text again is the same request.
+// sending the same text again is the same request. A closed tab's text is found in the next one.
 
-/** One draft a chat; "new" before there is one. */
+const PREFIX = "mundap-draft:";
+
+/** One draft of a person in a chat; "new" before there is one. */
 export class Draft {
   #name;
+  #memory = {};
 
-  constructor(chat) {
-    this.#name = `mundap-draft:${chat || "new"}`;
+  constructor(user, chat) {
+    this.#name = `${PREFIX}${user}:${chat || "new"}`;
   }
 
   get text() {
     return this.#read().text ?? "";
+  }
+
+  /** Is this text one that was sent, without word of its arrival? */
+  isSent(text) {
+    const stored = this.#read();
+    return Boolean(stored.key) && stored.text === text;
   }
 
   save(text) {
@@ -30,31 +39,44 @@ export class Draft {
   forget(text) {
     if (this.#read().text !== text) return;
     this.#memory = {};
-    try {
-      sessionStorage.removeItem(this.#name);
-    } catch {
-      // Storage may be forbidden: then nothing was kept.
-    }
+    for (const storage of storages()) attempt(() => storage.removeItem(this.#name));
   }
 
   #read() {
-    try {
-      return JSON.parse(sessionStorage.getItem(this.#name)) ?? this.#memory;
-    } catch {
-      return this.#memory;
+    for (const storage of storages()) {
+      const found = attempt(() => JSON.parse(storage.getItem(this.#name)));
+      if (found) return found;
     }
+    return this.#memory;
   }
 
   #write(value) {
     this.#memory = value;
-    try {
-      sessionStorage.setItem(this.#name, JSON.stringify(value));
-    } catch {
-      // Full or forbidden: memory serves until the page goes.
-    }
+    for (const storage of storages()) attempt(() => storage.setItem(this.#name, JSON.stringify(value)));
   }
+}
 
-  #memory = {};
+/** Forgets all drafts when somebody logs out: the next person at this browser is another one. */
+export function forgetDraftsAtLogout() {
+  document.addEventListener("submit", (event) => {
+    if (!event.target.action?.endsWith("/accounts/logout/")) return;
+    for (const storage of storages()) {
+      for (const name of Object.keys(storage)) if (name.startsWith(PREFIX)) storage.removeItem(name);
+    }
+  });
+}
+
+/** A tab's own storage first: two tabs may be typing. Either may be forbidden. */
+function storages() {
+  return [attempt(() => sessionStorage), attempt(() => localStorage)].filter(Boolean);
+}
+
+function attempt(step) {
+  try {
+    return step();
+  } catch {
+    return null; // forbidden or full: memory serves until the page goes
+  }
 }
 
 /** `crypto.randomUUID` exists only on secure origins; a team's server may be plain http. */

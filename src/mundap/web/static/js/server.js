@@ -32,6 +32,12 @@ export async function request(url, { method = "GET", headers = {}, body, signal 
   throw await troubleOf(response);
 }
 
+/** Returns the page at the address, or what the form leads to, as a document in which nothing runs. */
+export async function page(url, { body } = {}) {
+  const response = await request(url, { method: body ? "POST" : "GET", headers: { Accept: "text/html" }, body });
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
 async function troubleOf(response) {
   const { status } = response;
   const body = await response.json().catch(() => null);
@@ -40,6 +46,7 @@ async function troubleOf(response) {
   return new Trouble(body?.error?.message || word("failed"), { status, code });
 }
 
-function csrfToken() {
+/** The token that a request which writes must have. */
+export function csrfToken() {
   return document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
 }
