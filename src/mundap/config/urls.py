@@ -28,6 +28,7 @@ urlpatterns = [
     path("_allauth/", include("allauth.headless.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
+    path("", include("mundap.library.page_urls")),
     path("", include("mundap.chats.page_urls")),
     path("", include("mundap.chats.summary_urls")),
     path("", include("mundap.retrieval.page_urls")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.conf import settings
@@ -32,6 +31,7 @@ from mundap.library.selectors import (
     list_versions_for,
 )
 from mundap.library.services import Label
+from mundap.library.shown import due_at
 
 _MOST = 100_000  # collections that can be paged through; far below what an offset in SQL takes
 _LARGEST_NUMBER = 2**31 - 1
@@ -292,10 +292,3 @@ def as_json(user: User, collections: Sequence[Collection]) -> list[dict[str, Any
             }
         )
     return [dict(CollectionSerializer(each).data) for each in shown]
-
-
-def due_at(collection: Collection) -> datetime | None:
-    """Return when the collection is brought up to date by itself, if ever."""
-    if not collection.refresh_days or collection.ingested_at is None:
-        return None
-    return collection.ingested_at + timedelta(days=collection.refresh_days)

@@ -30,7 +30,7 @@ from mundap.library.storing import delete_documents
 SCHEME = "upload"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_NAME_BYTES = 200
-MEGABYTE = 1_000_000
+MEGABYTE = 1 << 20
 # What belongs to pages without being one: Sphinx's and MkDocs' settings, and what pages include.
 _BESIDE_PAGES = ("conf.py", "objects.inv", "mkdocs.yml")
 _INCLUDED = ".inc"
@@ -46,10 +46,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much of what a user may keep is taken, in bytes."""
+    """How much a user keeps of what they may, and how large one file may be; in bytes."""
 
     used: int
     limit: int
+    file_limit: int
 
 
 def takes_files(collection: Collection) -> bool:
@@ -66,7 +67,8 @@ def suffixes() -> list[str]:
 def room_of(user: User) -> Room:
     """Return how much the user has stored in all collections, and how much they may."""
     used = StoredFile.objects.filter(given_by=user).aggregate(sum=Sum("size_bytes"))["sum"]
-    return Room(used or 0, settings.UPLOAD_QUOTA_MB * MEGABYTE)
+    limits = (settings.UPLOAD_QUOTA_MB * MEGABYTE, settings.UPLOAD_MAX_MB * MEGABYTE)
+    return Room(used or 0, *limits)
 
 
 def store_files(user: User, collection: Collection, files: Sequence[UploadedFile[bytes]]) -> Stored:

@@ -1,41 +1,60 @@
-// Keeps the shelf up to date while documents are being read, as long as it is looked at.
+// Keeps what is shown of the shelf up to date while documents are being read, as long as it is looked at.
 
 import { request } from "./server.js";
 
 const EVERY_MS = 2500;
 
-/** Asks for the shelf again until nothing on it is being read. */
+/** Asks for each part that is filling again, until nothing of it is being read. */
 export function watchShelf() {
-  const shelf = document.getElementById("shelf");
-  if (!shelf || !("filling" in shelf.dataset)) return;
-  setTimeout(refresh, EVERY_MS);
+  for (const part of document.querySelectorAll("[data-filling]")) watch(part.id);
 }
 
-async function refresh() {
-  const shelf = document.getElementById("shelf");
-  if (!shelf?.checkVisibility()) return; // a question was asked
+function watch(id) {
+  setTimeout(() => refresh(id), EVERY_MS);
+}
+
+async function refresh(id) {
+  const part = document.getElementById(id);
+  if (!part?.checkVisibility()) return; // a question was asked
   if (document.hidden) {
-    document.addEventListener("visibilitychange", refresh, { once: true });
+    document.addEventListener("visibilitychange", () => refresh(id), { once: true });
     return;
   }
   try {
-    const response = await request(shelf.dataset.url);
+    const response = await request(part.dataset.url);
     const holder = document.createElement("template");
     holder.innerHTML = await response.text();
-    replace(shelf, holder.content.firstElementChild);
+    replace(part, holder.content.firstElementChild);
   } catch {
     // The server may be starting again: ask later.
   }
-  watchShelf();
+  const now = document.getElementById(id);
+  if ("filling" in now.dataset) watch(id);
+  else await refreshParts();
 }
 
 function replace(before, after) {
-  if (before.innerHTML === after.innerHTML) return;
+  if (before.isEqualNode(after)) return;
   const chosen = before.querySelector("input:checked")?.value;
-  const focused = before.contains(document.activeElement) ? document.activeElement.value : null;
+  const focused = before.contains(document.activeElement) ? document.activeElement : null;
   before.replaceWith(after);
-  for (const input of after.querySelectorAll("input")) {
+  for (const input of after.querySelectorAll("input[type=radio]")) {
     if (input.value === chosen) input.checked = true;
-    if (input.value === focused) input.focus();
+    if (input.value === focused?.value) input.focus();
+  }
+  if (focused?.matches("button")) after.querySelector("button")?.focus();
+  after.dispatchEvent(new CustomEvent("shelf:shown", { bubbles: true }));
+}
+
+/** Shows what has been read: the parts of the page that were made before it. */
+async function refreshParts() {
+  const parts = document.querySelectorAll("[data-part]");
+  if (!parts.length) return;
+  const response = await request(location.href).catch(() => null);
+  if (!response) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of parts) {
+    const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (fresh && !part.contains(document.activeElement)) part.replaceWith(fresh);
   }
 }
