@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
@@ -32,7 +36,7 @@ def test_a_waiting_collection_is_read_indexed_and_embedded(
     assert run("shell", "-v", "0", "-c", NEW.format(source=f"dir:{tmp_path}")).returncode == 0
     redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
     with (
-        subprocess.Popen([*COMMAND, "worker"], env=command_environment) as worker,
+        _worker(command_environment) as worker,
         psycopg.connect(command_environment["DATABASE_URL"], autocommit=True) as connection,
     ):
         deadline = time.monotonic() + 90
@@ -47,3 +51,83 @@ def test_a_waiting_collection_is_read_indexed_and_embedded(
     assert row is not None
     assert row[0] == "ready"
     assert row[1] == row[2] > 0
+
+
+PAGES = 160
+PAGE = "# Page {number}\n\n" + "".join(
+    f"## Part {part}\n\n"
+    + "Some *words* about `things`, and [more](https://example.org/).\n\n" * 40
+    for part in range(8)
+)
+READING = """
+    SELECT count(*) FILTER (WHERE page.state = 'added'), count(DISTINCT page.worker_id),
+        count(*) FILTER (WHERE page.state IN ('waiting', 'reading'))
+    FROM library_runpage AS page JOIN library_run AS run ON run.id = page.run_id
+        JOIN library_collection AS collection ON collection.id = run.collection_id
+    WHERE slug = 'many'
+"""
+DONE = """
+    SELECT run.state, run.counts,
+        (SELECT count(*) FROM library_document WHERE collection_id = collection.id AND state = 'ready'),
+        (SELECT count(DISTINCT (document_id, position)) FROM library_passage WHERE collection_id = collection.id),
+        (SELECT count(*) FROM library_passage WHERE collection_id = collection.id)
+    FROM library_run AS run JOIN library_collection AS collection ON collection.id = run.collection_id
+    WHERE slug = 'many'
+"""
+
+
+def test_pages_of_a_killed_worker_are_read_by_another(
+    run: Run, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for number in range(PAGES):
+        (tmp_path / f"{number}.md").write_text(PAGE.format(number=number), encoding="utf-8")
+    new = NEW.replace("queued", "many").replace("title_no=1", "title_no=2")
+    assert run("shell", "-v", "0", "-c", "pass").returncode == 0  # brings the database up to date
+    with (
+        _worker(command_environment) as killed,
+        _worker(command_environment) as other,
+        psycopg.connect(command_environment["DATABASE_URL"], autocommit=True) as connection,
+    ):
+        _wait(lambda: connection.execute("SELECT count(*) FROM library_worker").fetchone() == (2,))
+        made = run("shell", "-v", "0", "-c", new.format(source=f"dir:{tmp_path}"))
+        assert made.returncode == 0, made.stderr
+        begun = _wait(
+            lambda: (
+                (row := connection.execute(READING).fetchone()) and row[0] and row[1] == 2 and row
+            )
+        )
+        os.killpg(killed.pid, signal.SIGKILL)
+        redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
+        # What its silence of some time would show.
+        connection.execute(
+            "UPDATE library_worker SET seen_at = seen_at - interval '1 minute' WHERE name LIKE %s",
+            [f"%process {killed.pid}"],
+        )
+        row = _wait(
+            lambda: (row := connection.execute(DONE).fetchone()) and row[0] == "done" and row
+        )
+        other.terminate()
+        assert other.wait(timeout=30) == 0
+    assert begun[2], "the run was over before the worker was killed"
+    assert row[1]["added"] == row[2] == PAGES
+    assert row[3] == row[4] == PAGES * 16
+
+
+@contextmanager
+def _worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [*COMMAND, "worker"]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and its clock
+
+
+def _wait(condition: Callable[[], Any]) -> Any:
+    """Return what the condition gives once that is something."""
+    deadline = time.monotonic() + 90
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found

@@ -46,6 +46,7 @@ def command(source: str, wait_vectors: bool, is_json: bool, **options: Any) -> N
 
     \b
     mundap ingest pypi:django==5.2.19#docs
+    mundap ingest sphinx:https://docs.celeryq.dev/en/stable/
     mundap ingest dir:/path/to/handbook --category TEAM --title "Handbook" --language ko
     """
     begun = time.perf_counter()
@@ -157,6 +158,7 @@ def _document(collection: Collection, ingested: Ingested, seconds: float) -> dic
         "changed": ingested.changed,
         "deleted": ingested.deleted,
         "unchanged": ingested.unchanged,
+        "left_out": ingested.left_out,
         "failed": [
             {"path": path, "error": error} for path, error in failed.values_list("path", "error")
         ],
@@ -167,6 +169,7 @@ def _document(collection: Collection, ingested: Ingested, seconds: float) -> dic
 
 
 _COUNTS = {"added": "new", "changed": "changed", "deleted": "deleted", "unchanged": "unchanged"}
+_LEFT_OUT = "left out (not to be read, or the same as another page)"
 
 
 def _summary(document: dict[str, Any]) -> str:
@@ -175,6 +178,8 @@ def _summary(document: dict[str, Any]) -> str:
     lines = [f"{title} is on the shelf as {document['collection']!r}: {size}."]
     counts = (f"{document[name]} {word}" for name, word in _COUNTS.items())
     lines.append(f"  {', '.join(counts)} ({document['seconds']:.1f} s).")
+    if document["left_out"]:
+        lines.append(f"  {document['left_out']} {_LEFT_OUT}.")
     lines += [f"  Not read: {each['path']}: {each['error']}" for each in document["failed"][:10]]
     vectors = document["vectors"]
     if vectors["done"] < vectors["total"]:

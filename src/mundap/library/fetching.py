@@ -113,20 +113,20 @@ class PageFetcher:
     def _failed(self, row: RunPage, known: Document, failure: FetchFailed) -> None:
         """Let the page be tried again later, or give it up: what was read of it before stays."""
         if failure.is_retryable and row.attempts < FETCH_ATTEMPTS:
-            wait = min(FIRST_RETRY * 2 ** (row.attempts - 1), LAST_RETRY)
-            if failure.retry_after_seconds:
-                wait = min(max(wait, timedelta(seconds=failure.retry_after_seconds)), LAST_RETRY)
+            wait = timedelta(seconds=failure.retry_after_seconds or 0)
+            if failure.was_asked:
+                wait = max(wait, FIRST_RETRY * 2 ** (row.attempts - 1))
             RunPage.objects.filter(pk=row.pk).update(
                 state=RunPage.State.WAITING,
                 worker=None,
-                not_before=Now() + wait,
+                attempts=row.attempts if failure.was_asked else row.attempts - 1,
+                not_before=Now() + min(wait, LAST_RETRY),
                 error=failure.message,
             )
             return
         with transaction.atomic():
-            known.error = failure.message
-            known.url = row.url
-            has_text = known.state in {Document.State.READY, Document.State.STALE} and known.text
-            known.state = Document.State.STALE if has_text else Document.State.FAILED
+            known.error, known.url = failure.message, row.url
+            was_read = bool(known.format) and known.state != Document.State.FAILED
+            known.state = Document.State.STALE if was_read else Document.State.FAILED
             known.save()
             runs.settle(row, RunPage.State.FAILED, error=failure.message)
