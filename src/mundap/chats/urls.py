@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mundap.chats import api, classic_api, sharing_api, summary_api, turns_api
+from mundap.chats import api, citations_api, classic_api, sharing_api, summary_api, turns_api
 
 urlpatterns = [
     path("chats/", turns_api.ChatsView.as_view(), name="chats"),
@@ -27,6 +27,11 @@ urlpatterns = [
     path("messages/<uuid:message_id>/edit/", turns_api.EditView.as_view(), name="edit"),
     path("messages/<uuid:message_id>/feedback/", api.FeedbackView.as_view(), name="feedback"),
     path("messages/<uuid:message_id>/select/", api.SelectView.as_view(), name="select"),
+    path(
+        "messages/<uuid:message_id>/citations/",
+        citations_api.CitationsView.as_view(),
+        name="message-citations",
+    ),
     path("collections/<slug:slug>/summary/", summary_api.SummaryView.as_view(), name="summary"),
     path("chatbot/", classic_api.NewChatView.as_view(), name="classic-new"),
     path("chatbot/sessions/", classic_api.SessionsView.as_view(), name="classic-sessions"),
