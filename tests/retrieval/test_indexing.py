@@ -101,6 +101,17 @@ def test_only_new_passages_are_embedded(shelf):
     assert embed_missing(shelf) == 1
 
 
+def test_what_was_embedded_before_is_not_embedded_again(shelf, make_collection, model, settings):
+    later = make_collection("later", [*PAGES[:5], ("new.txt", ["New"], PAGES[5][2])])
+    settings.EMBEDDING_BASE_URL = model.url
+    index_lexical(later)
+    assert embed_missing(later) == 6
+    texts = [text for text in model.embedded if "\n" in text]
+    assert texts == [f"New\n{PAGES[5][2]}"]  # the same text, but under another heading
+    first, second = Embedding.objects.filter(passage__text=PAGES[0][2])
+    assert first.vector == second.vector
+
+
 def test_another_model_fills_in_its_own_vectors(shelf, model, settings):
     settings.EMBEDDING_BASE_URL = model.url
     settings.EMBEDDING_MODEL = "embedder"

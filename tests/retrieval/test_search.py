@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from mundap.library.models import Embedding
-from mundap.retrieval import embeddings, indexes
+from mundap.retrieval import embeddings, indexes, terms
 from mundap.retrieval import search as search_module
 from mundap.retrieval.indexing import embed_missing, index_lexical
 from mundap.retrieval.relevance import rank_texts
@@ -176,7 +176,7 @@ def test_korean_questions_about_korean_documents_stay_korean(make_collection):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_small_collection_beside_a_large_one_finds_its_passages(make_collection, monkeypatch):
-    """The index covers all collections: near the question lie 300 passages of another one."""
+    """The indexes cover all collections: near the question lie 300 passages of another one."""
     monkeypatch.setattr(search_module, "EXACT_LIMIT", 4)
     rng = random.Random(7)  # noqa: S311
     words = [
@@ -206,11 +206,26 @@ def test_a_small_collection_beside_a_large_one_finds_its_passages(make_collectio
     indexes.make_search_indexes(at_least=1)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexname LIKE '%_hnsw%'")
-        assert cursor.fetchone() == (2,)
+        assert cursor.fetchone() == (1,)
         cursor.execute("SET enable_seqscan = off")
     found = search(small, ["Redis cache backend"], limit=20).passages
     assert len(found) == len(PAGES)
     assert found[0].headings[-1] == "Redis"
+
+
+@pytest.mark.parametrize("question", ["has_perm Redis", "the cache", "비밀번호 변경", "zxqv"])
+def test_a_large_collection_is_searched_by_its_rare_words(words_only, monkeypatch, question):
+    exact = search(words_only, [question], limit=20).passages
+    monkeypatch.setattr(search_module, "EXACT_LIMIT", 0)
+    assert search(words_only, [question], limit=20).passages == exact
+
+
+def test_what_has_only_the_common_words_gives_way(words_only, monkeypatch):
+    """The cache has two passages, Redis one: with room for one, the other passage about the cache is not looked at."""
+    monkeypatch.setattr(search_module, "EXACT_LIMIT", 0)
+    monkeypatch.setattr(terms, "MANY_CANDIDATES", 1)
+    found = search(words_only, ["cache Redis"], limit=20).passages
+    assert [one.headings[-1] for one in found] == ["Redis"]
 
 
 class TestSupport:

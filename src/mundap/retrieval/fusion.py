@@ -28,9 +28,13 @@ NAMED_GAIN = 1.0  # of a section headed by a name whose definition is asked for
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One query in the form the database takes: its BM25 weights by dimension, and its vector where there is one."""
+    """One query in the form the database takes: its BM25 weights by dimension, and its vector where there is one.
+
+    `rare` are the dimensions by which the index of terms is asked for candidates.
+    """
 
     weights: Mapping[int, float]
+    rare: Sequence[int] = ()
     vector: Vector | None = None
     is_reading: bool = False  # the query before it in other words: BM25 has looked for it already
 
@@ -63,10 +67,12 @@ def statement(
     rows = []
     for number, probe in enumerate(probes):
         parameters[f"sparse{number}"] = lexical.as_sparsevec(probe.weights)
+        parameters[f"terms{number}"] = term_keys(collection, probe.rare)
         parameters[f"dense{number}"] = as_text(probe.vector) if probe.vector else None
         looks = "false" if probe.is_reading else "true"
         rows.append(
-            f"({number}, %(sparse{number})s::sparsevec, %(dense{number})s::halfvec, {looks})"
+            f"({number}, %(sparse{number})s::sparsevec, %(terms{number})s::bigint[],"
+            f" %(dense{number})s::halfvec, {looks})"
         )
     dense = (
         f"embedding.vector::halfvec({dimensions}) <#> asked.dense" if dimensions else "NULL::float"
@@ -89,6 +95,14 @@ def statement(
     return sql, parameters
 
 
+def term_keys(collection: UUID, dimensions: Collection[int]) -> list[int]:
+    """Return the terms as the index has them: those of a collection are apart from all others'.
+
+    The migration that makes the index has the same in SQL (`passage_terms`).
+    """
+    return [(collection.int & 0xFFFFFFFF) << 30 | dimension for dimension in dimensions]
+
+
 def as_text(vector: Sequence[float]) -> str:
     """Return pgvector's text form of a vector."""
     return "[" + ",".join(f"{number:.5g}" for number in vector) + "]"
@@ -108,9 +122,9 @@ _LEXICAL_EXACT = f"""
 _LEXICAL_BY_INDEX = f"""
     (SELECT id FROM (
         SELECT id, lexical <#> asked.sparse AS distance FROM library_passage
-        WHERE asked.looks AND collection_id = %(collection)s AND lexical IS NOT NULL
-        ORDER BY distance LIMIT {CANDIDATES}
-    ) AS matched WHERE distance < 0)"""
+        WHERE asked.looks AND collection_id = %(collection)s AND passage_terms(collection_id, lexical) && asked.terms
+        OFFSET 0
+    ) AS matched WHERE distance < 0 ORDER BY distance LIMIT {CANDIDATES})"""
 _DENSE_EXACT = f"""
     (SELECT passage_id FROM (
         SELECT passage_id, vector::halfvec({{dimensions}}) <#> asked.dense AS distance FROM library_embedding
@@ -130,7 +144,7 @@ _EMBEDDING_JOIN = """
 _LAST_NAME = r"lower(substring(passage.headings[cardinality(passage.headings)] from '^@?(?:\w+\.)*(\w+)(?:\(.*)?$'))"
 # For a vector that is still missing BM25 stands in: counted as average, such a passage would be pushed aside by others.
 _STATEMENT = f"""
-WITH asked(number, sparse, dense, looks) AS (VALUES {{rows}}),
+WITH asked(number, sparse, terms, dense, looks) AS (VALUES {{rows}}),
 found AS (
     SELECT DISTINCT candidate.id FROM asked CROSS JOIN LATERAL ({{finders}}) AS candidate(id)
 ),

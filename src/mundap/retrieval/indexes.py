@@ -1,6 +1,7 @@
-"""The approximate indexes (HNSW) that searches of large collections need, made once there is such a collection.
+"""The approximate index (HNSW) that vectors of large collections need, made once there is such a collection.
 
-Small collections are searched exactly: every neighbour is found, and nothing has to be kept up to date.
+Small collections are searched exactly: every neighbour is found, and nothing has to be kept up to date. The index of
+terms is always there: a migration makes it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from mundap.retrieval.embeddings import embedding_model
 from mundap.retrieval.models import LexicalIndex
 
 EXACT_LIMIT = 20_000  # passages; docs/retrieval.md has the times
-BUILD_MEMORY = (
-    "512MB"  # for 100,000 passages; with less the graph is built on disk, several times slower
+GRAPH_BYTES = 1_000  # a vector, beside its numbers, while the graph is built
+MOST_BUILD_MEMORY_MB = (
+    4_096  # of the database's; with too little the graph is built on disk, many times slower
 )
 
 _PREFIX = "embedding_hnsw_"
@@ -34,7 +36,7 @@ def use_indexes(cursor: CursorWrapper) -> None:
 
 
 def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
-    """Make the indexes that are missing once some collection has `at_least` so many passages; it may take minutes."""
+    """Make the index that is missing once some collection has `at_least` so many passages; it may take minutes."""
     largest = LexicalIndex.objects.aggregate(Max("passages"))["passages__max"] or 0
     if largest < at_least:
         return
@@ -42,7 +44,7 @@ def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
         "search indexes"
     ) as is_ours:  # what is being made looks half made to another worker
         if is_ours:
-            _make_all()
+            _make_of(embedding_model())
 
 
 @contextmanager
@@ -73,18 +75,27 @@ def drop_left_indexes() -> None:
             cursor.execute(f"DROP INDEX {concurrently} IF EXISTS {name}")
 
 
-def _make_all() -> None:
-    _make("passage_lexical_hnsw", "library_passage USING hnsw (lexical sparsevec_ip_ops)")
-    model = embedding_model()
+def _make_of(model: str) -> None:
     dimensions = _dimensions(model)
     if not dimensions:
         return
-    _make(
-        _name(model, dimensions),
-        f"library_embedding USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
-        f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
-        model,
-    )
+    name = _name(model, dimensions)
+    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        if (row := cursor.fetchone()) and row[0]:
+            return
+        cursor.execute(f"DROP INDEX IF EXISTS {name}")  # half made by a run that died
+        vectors = Embedding.objects.filter(model=model).count()
+        needed = 64 + vectors * (2 * dimensions + GRAPH_BYTES) // 2**20
+        cursor.execute(f"SET maintenance_work_mem = '{min(needed, MOST_BUILD_MEMORY_MB)}MB'")
+        cursor.execute(
+            f"CREATE INDEX {concurrently} {name} ON library_embedding"
+            f" USING hnsw ((vector::halfvec({dimensions})) halfvec_ip_ops)"
+            f" WHERE model = %s AND vector_dims(vector) = {dimensions}",
+            [model],
+        )
+        cursor.execute("RESET maintenance_work_mem")
 
 
 def _dimensions(model: str) -> int:
@@ -96,15 +107,3 @@ def _dimensions(model: str) -> int:
 def _name(model: str, dimensions: int) -> str:
     digest = hashlib.blake2b(f"{model} {dimensions}".encode(), digest_size=6).hexdigest()
     return f"{_PREFIX}{digest}"
-
-
-def _make(name: str, definition: str, *parameters: str) -> None:
-    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
-        if (row := cursor.fetchone()) and row[0]:
-            return
-        cursor.execute(f"DROP INDEX IF EXISTS {name}")  # half made by a run that died
-        cursor.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
-        cursor.execute(f"CREATE INDEX {concurrently} {name} ON {definition}", parameters)
-        cursor.execute("RESET maintenance_work_mem")

@@ -6,10 +6,12 @@ All of it works off what is missing: it can be stopped at any moment, run again,
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -29,6 +31,7 @@ Progress = Callable[[int, int], None]
 
 LEXICAL_BATCH = 1_000
 VECTOR_BATCH = 48
+UNDER_WAY = 2  # requests: while the vectors of one are stored, the endpoint works at the next
 TERM_BATCH = 1_500
 CHANGE_OVER = timedelta(minutes=1)  # longer than any search takes
 
@@ -256,25 +259,67 @@ def _embed_passages(
     collection: Collection, progress: Progress | None, should_stop: Callable[[], bool]
 ) -> int:
     state = embedding_progress(collection)
-    done, last = 0, None
-    while not should_stop():
-        waiting = _without_vector(collection)
-        rows = list(
-            (waiting.filter(id__gt=last) if last else waiting).values_list(
-                "id", "headings", "text"
-            )[:VECTOR_BATCH]
-        )
-        if not rows:
-            return done
-        last = rows[-1][0]  # a passage that the endpoint refuses is not tried again in this run
-        vectors = _embed_each([passage_text(headings, text) for _, headings, text in rows])
-        done += _store_vectors(
-            collection,
-            [(row[0], vector) for row, vector in zip(rows, vectors, strict=True) if vector],
-        )
-        if progress:
-            progress(min(state.done + done, state.total), state.total)
+    done = 0
+    under_way: deque[tuple[list[UUID], Future[list[Vector | None]]]] = deque()
+    with ThreadPoolExecutor(UNDER_WAY) as pool:
+        try:
+            for rows in _batches_without_vector(collection):
+                if should_stop():
+                    return done
+                taken = _take_over_vectors([row[0] for row in rows])
+                done += len(taken)
+                new = [row for row in rows if row[0] not in taken]
+                texts = [passage_text(headings, text) for _, headings, text in new]
+                if new:
+                    coming = pool.submit(_embed_each, texts)
+                    under_way.append(([row[0] for row in new], coming))
+                if len(under_way) == UNDER_WAY:
+                    done += _store_vectors(collection, *under_way.popleft())
+                if progress:
+                    progress(min(state.done + done, state.total), state.total)
+            while under_way:
+                done += _store_vectors(collection, *under_way.popleft())
+        finally:
+            for _, coming in under_way:
+                coming.cancel()
+    if progress and done:
+        progress(min(state.done + done, state.total), state.total)
     return done
+
+
+def _batches_without_vector(
+    collection: Collection,
+) -> Iterator[list[tuple[UUID, list[str], str]]]:
+    """Yield passages: id, headings and text. What the endpoint refuses is not tried again in this run."""
+    waiting = _without_vector(collection)
+    rows = waiting.values_list("id", "headings", "text")
+    while batch := list(rows[:VECTOR_BATCH]):
+        yield batch
+        rows = waiting.filter(id__gt=batch[-1][0]).values_list("id", "headings", "text")
+
+
+def _take_over_vectors(keys: Sequence[UUID]) -> set[UUID]:
+    """Give passages the vectors that others with the same headings and text have; return those that got theirs.
+
+    A new version of some documentation says for the most part what the version before says.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO library_embedding (passage_id, collection_id, model, vector)
+            SELECT new.id, new.collection_id, known.model, known.vector
+            FROM library_passage AS new CROSS JOIN LATERAL (
+                SELECT embedding.model, embedding.vector
+                FROM library_passage AS same JOIN library_embedding AS embedding ON embedding.passage_id = same.id
+                WHERE same.content_hash = new.content_hash AND same.headings = new.headings AND same.text = new.text
+                    AND embedding.model = %s
+                LIMIT 1
+            ) AS known
+            WHERE new.id = ANY(%s) FOR KEY SHARE OF new ON CONFLICT DO NOTHING RETURNING passage_id
+            """,
+            [embedding_model(), list(keys)],
+        )
+        return {key for (key,) in cursor.fetchall()}
 
 
 def _embed_each(texts: Sequence[str]) -> list[Vector | None]:
@@ -298,7 +343,12 @@ def _embed_each(texts: Sequence[str]) -> list[Vector | None]:
     return vectors
 
 
-def _store_vectors(collection: Collection, pairs: Sequence[tuple[object, Vector]]) -> int:
+def _store_vectors(
+    collection: Collection, keys: Sequence[UUID], coming: Future[list[Vector | None]]
+) -> int:
+    pairs = [
+        (key, as_text(vector)) for key, vector in zip(keys, coming.result(), strict=True) if vector
+    ]
     # Passages that were replaced in the meantime are left out; those that stay must stay until the row stands.
     with connection.cursor() as cursor:
         cursor.execute(
@@ -309,7 +359,7 @@ def _store_vectors(collection: Collection, pairs: Sequence[tuple[object, Vector]
             [
                 embedding_model(),
                 [key for key, _ in pairs],
-                [as_text(v) for _, v in pairs],
+                [vector for _, vector in pairs],
                 collection.pk,
             ],
         )

@@ -166,9 +166,15 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
         for reading in ([query, glosses[query]] if glosses.get(query) in named else [query])
     ]
     weights = [lookup.weights(asked) for asked in counts]
+    rare = [lookup.rare(asked) for asked in counts]
     return _Asked(
         probes=[
-            fusion.Probe(weights[number], named.get(reading), is_reading=reading != queries[number])
+            fusion.Probe(
+                weights[number],
+                rare[number],
+                named.get(reading),
+                is_reading=reading != queries[number],
+            )
             for number, reading in readings
         ],
         owners=[number for number, _ in readings],

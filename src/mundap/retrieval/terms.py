@@ -44,6 +44,9 @@ PASSAGES_A_USE = (
     4_000  # for each so many a word must be used once more, or it is too rare to be meant
 )
 RARE_SOUND = 4
+# For how many passages of a large collection BM25 is computed. Those that have only common words of the question are
+# left out: docs/retrieval.md has what that costs.
+MANY_CANDIDATES = 10_000
 _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 
@@ -51,9 +54,10 @@ _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 class Lookup:
     """A question's terms in a collection; `rarity` is the idf of each, also of those that no passage has.
 
-    `highest` is the idf of a term that no passage has.
+    `passages` is how many have it, `highest` the idf of a term that none has.
     """
 
+    passages: Mapping[str, int]
     rarity: Mapping[str, float]
     known: frozenset[str]
     highest: float
@@ -65,6 +69,17 @@ class Lookup:
             for text, count in counts.items()
             if text in self.known
         }
+
+    def rare(self, counts: Mapping[str, float]) -> list[int]:
+        """Return the dimensions of the rarest terms, as many as stand in MANY_CANDIDATES passages, and at least one."""
+        chosen: list[int] = []
+        total = 0
+        for text in sorted(self.known & counts.keys(), key=lambda text: self.passages[text]):
+            total += self.passages[text]
+            if chosen and total > MANY_CANDIDATES:
+                break
+            chosen.append(lexical.term_id(text))
+        return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,7 @@ def look_up(index: LexicalIndex, texts: Sequence[str]) -> Lookup:
         for text, count in found.items()
     }
     known = frozenset(text for text, count in found.items() if count)
-    return Lookup(rarity, known, highest=math.log(1 + (index.passages + 0.5) / 0.5))
+    return Lookup(found, rarity, known, highest=math.log(1 + (index.passages + 0.5) / 0.5))
 
 
 def join(counts: dict[str, float], question: str, readings: Mapping[str, Reading | None]) -> None:
