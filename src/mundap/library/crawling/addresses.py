@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import quote, urlsplit
 
 import idna
@@ -20,9 +20,15 @@ Address = IPv4Address | IPv6Address
 
 MAX_URL = 2000  # as long as the database keeps
 _PORTS = {"http": 80, "https": 443}
-_LABELS = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
-_CARRIER_NAT = IPv4Network("100.64.0.0/10")
-_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_LABELS = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_NEIGHBOURS = tuple(
+    map(
+        ip_network,
+        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+    )
+)
+_NEIGHBOURS_IPV6 = tuple(map(ip_network, ("::1/128", "fc00::/7")))
 _NO_SERVERS = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 _TRANSLATED = IPv6Network("64:ff9b::/96")
@@ -148,11 +154,8 @@ def is_neighbour(address: Address) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return is_neighbour(address.ipv4_mapped)
-        return address.is_loopback or address in IPv6Network("fc00::/7")
-    is_special = address.is_link_local or address.is_multicast or address.is_reserved
-    if is_special or address in _THIS_NETWORK:
-        return False
-    return address.is_private or address in _CARRIER_NAT
+        return any(address in network for network in _NEIGHBOURS_IPV6)
+    return any(address in network for network in _NEIGHBOURS)
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:

@@ -278,7 +278,8 @@ def _as_failed(target: Target) -> Iterator[None]:
             f"{target.place} did not answer in time ({target}).", is_retryable=True
         ) from exc
     except httpcore2.ConnectError as exc:
-        if isinstance(exc.__cause__, ssl.SSLError):
+        # The pool drops the cause; the exception that stood there is its only argument.
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in exc.args):
             raise FetchFailed(
                 f"The connection to {target.place} is not safe: {exc}. A certificate of your own belongs among this "
                 "machine's certificates."
