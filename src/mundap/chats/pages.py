@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from mundap.accounts.models import User
 from mundap.chats import selectors, store
 from mundap.chats.chat_list import list_chats
+from mundap.chats.citation_states import notes_of
 from mundap.chats.feedback import REASONS
 from mundap.chats.list_pages import find_deleted
 from mundap.chats.listed import side
@@ -137,7 +138,11 @@ def versions(request: HttpRequest, message_id: UUID) -> HttpResponse:
     user = _user(request)
     found = selectors.list_versions_for(user, message_id)
     current = Chat.objects.get(messages=message_id)
-    context = {"current_id": str(current.pk), "back_chat": current, "shown": shown_messages(found)}
+    context = {
+        "current_id": str(current.pk),
+        "back_chat": current,
+        "shown": shown_messages(found, notes=notes_of(user, [each["id"] for each in found])),
+    }
     return render(request, "chats/versions.html", side(user) | context)
 
 
@@ -163,10 +168,11 @@ def _conversation(
     user: User, current: Chat, messages: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return what the templates of a chat's messages show."""
+    notes = notes_of(user, [each["id"] for each in messages])
     return {
         "current_chat": current,
         "current_id": str(current.pk),
-        "shown": shown_messages(messages, next_position=current.next_position),
+        "shown": shown_messages(messages, notes=notes, next_position=current.next_position),
         "can_ask": _can_ask(user, current),
         "reasons": REASONS,
     }

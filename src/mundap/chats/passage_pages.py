@@ -34,7 +34,13 @@ def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
     cited_in = _find_message(user, request.GET.get("message", ""))
     citation = _find_citation(cited_in, passage_id, request.GET.get("n", ""))
     answer = cited_in.text if cited_in else ""
-    shown = shown_passage(user, passage_id, citation=citation, answer=answer)
+    shown = shown_passage(
+        user,
+        passage_id,
+        citation=citation,
+        answer=answer,
+        collection_id=cited_in.chat.collection_id if cited_in else None,
+    )
     context: dict[str, Any] = {"passage": shown}
     if "fragment" in request.GET:
         return render(request, "chats/_passage.html", context)
@@ -58,7 +64,11 @@ def sources(request: HttpRequest, message_id: UUID) -> HttpResponse:
             "number": citation["number"],
             "page": citation_url(citation, message=message_id),
             "passage": shown_passage(
-                user, UUID(citation["passage"]), citation=citation, answer=cited_in.text
+                user,
+                UUID(citation["passage"]),
+                citation=citation,
+                answer=cited_in.text,
+                collection_id=cited_in.chat.collection_id,
             ),
         }
         for citation in cited
@@ -94,7 +104,8 @@ def _find_message(user: User, message_id: str) -> Message | None:
         known = UUID(message_id)
     except ValueError:
         return None
-    return Message.objects.filter(pk=known, chat__owner=user, chat__deleted_at=None).first()
+    own = Message.objects.filter(chat__owner=user, chat__deleted_at=None).select_related("chat")
+    return own.filter(pk=known).first()
 
 
 def _find_citation(cited_in: Message | None, passage_id: UUID, number: str) -> Citation | None:

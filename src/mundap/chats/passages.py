@@ -10,9 +10,9 @@ from uuid import UUID
 
 from mundap.accounts.models import User
 from mundap.answers.markup import MARKER, units
+from mundap.chats.citation_states import states_of
 from mundap.chats.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.chats.rendering import web_address
-from mundap.errors import NotFound
 from mundap.library.models import Passage
 from mundap.library.selectors import PassageInPlace, get_passage_for
 
@@ -35,7 +35,7 @@ class ShownPart:
 
 @dataclass(frozen=True, slots=True)
 class ShownPassage:
-    """A passage and where it stands. `is_changed`: the quoted words are no longer in the documents."""
+    """A passage and where it stands. `is_changed`: the quoted words are not in it; `note`: what became of it."""
 
     place: str
     trail: tuple[str, ...]
@@ -46,6 +46,7 @@ class ShownPassage:
     quote: str = ""
     is_doubtful: bool = False
     is_changed: bool = False
+    note: str = ""
 
 
 def shown_passage(
@@ -54,23 +55,23 @@ def shown_passage(
     *,
     citation: Mapping[str, Any] | None = None,
     answer: str = "",
+    collection_id: UUID | None = None,
 ) -> ShownPassage:
     """Return the passage with the citation's quotation marked, and whatever else the `answer` quotes. Raises NotFound.
 
     Documents change after an answer. The citation is the reader's own, so what was quoted is shown also when the
-    passage is gone.
+    passage is gone from the chat's collection; one that has changed or moved is shown as it is now.
     """
-    try:
-        found = get_passage_for(user, passage_id)
-    except NotFound:
-        if citation is None:
-            raise
-        return _only_quoted(citation)
-    return _in_place(found, citation, answer)
+    if citation is None:
+        return _in_place(get_passage_for(user, passage_id), None, "")
+    (now,) = states_of(user, [citation], collection_id=collection_id)
+    if now.passage is None:
+        return _only_quoted(citation, note=now.note)
+    return _in_place(get_passage_for(user, now.passage), citation, answer, note=now.note)
 
 
 def _in_place(
-    found: PassageInPlace, citation: Mapping[str, Any] | None, answer: str
+    found: PassageInPlace, citation: Mapping[str, Any] | None, answer: str, *, note: str = ""
 ) -> ShownPassage:
     passage = found.passage
     document = passage.document
@@ -87,6 +88,7 @@ def _in_place(
         quote=citation["quote"] if citation else "",
         is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
+        note=note,
     )
 
 
@@ -133,7 +135,7 @@ def _quoted_range(passage: Passage, citation: Mapping[str, Any]) -> Range | None
     return find_quote(passage.text, citation["quote"])
 
 
-def _only_quoted(citation: Mapping[str, Any]) -> ShownPassage:
+def _only_quoted(citation: Mapping[str, Any], *, note: str) -> ShownPassage:
     headings = citation["headings"] or [citation["document"]]
     return ShownPassage(
         place=headings[-1],
@@ -145,4 +147,5 @@ def _only_quoted(citation: Mapping[str, Any]) -> ShownPassage:
         quote=citation["quote"],
         is_doubtful=citation["supported"] is False,
         is_changed=True,
+        note=note,
     )

@@ -24,7 +24,7 @@ LONG_QUESTION_CHARACTERS = 400
 
 @dataclass(frozen=True, slots=True)
 class ShownSource:
-    """A citation below an answer: `page` is ours, `url` the official one."""
+    """A citation below an answer: `page` is ours, `url` the official one; `note` says what became of it."""
 
     number: int
     page: str
@@ -32,6 +32,7 @@ class ShownSource:
     document: str
     url: str
     is_doubtful: bool
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,14 @@ class Book:
 
 
 def shown_messages(
-    messages: Sequence[Mapping[str, Any]], *, next_position: int | None = None
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    notes: Mapping[tuple[str, int], str],
+    next_position: int | None = None,
 ) -> list[ShownMessage]:
     """Return the messages (as the API has them) ready to print, in their order.
 
-    With the chat's `next_position`, the last exchange can be changed.
+    With the chat's `next_position`, the last exchange can be changed. `notes` are those of `citation_states`.
     """
     ids = [message["id"] for message in messages if message["role"] == "assistant"]
     turns = {
@@ -120,6 +124,7 @@ def shown_messages(
         _shown(
             message,
             turns.get(message["id"]),
+            notes,
             versions=answers.get(message["id"], message.get("versions", [])),
             is_last=next_position is not None and message["position"] >= next_position - 2,
         )
@@ -149,7 +154,12 @@ def _answers(messages: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _shown(
-    message: Mapping[str, Any], turn: Turn | None, *, versions: Sequence[str], is_last: bool
+    message: Mapping[str, Any],
+    turn: Turn | None,
+    notes: Mapping[tuple[str, int], str],
+    *,
+    versions: Sequence[str],
+    is_last: bool,
 ) -> ShownMessage:
     beside = _versions(message["id"], versions)
     if message["role"] == "user":
@@ -173,7 +183,10 @@ def _shown(
         text,
         message["state"],
         html=answer_html(text, citations=citations, message=message["id"]),
-        sources=tuple(_source(each, message["id"]) for each in citations),
+        sources=tuple(
+            _source(each, message["id"], note=notes.get((message["id"], each["number"]), ""))
+            for each in citations
+        ),
         is_answered=turn is None or turn.retrieval.get("is_answered", True),
         rating=opinion.get("rating", ""),
         reason=reason,
@@ -197,7 +210,7 @@ def _versions(message: str, versions: Sequence[str]) -> ShownVersions | None:
     )
 
 
-def _source(citation: Mapping[str, Any], message: str) -> ShownSource:
+def _source(citation: Mapping[str, Any], message: str, *, note: str) -> ShownSource:
     return ShownSource(
         number=citation["number"],
         page=citation_url(citation, message=message),
@@ -205,6 +218,7 @@ def _source(citation: Mapping[str, Any], message: str) -> ShownSource:
         document=citation["document"],
         url=web_address(citation["url"]),
         is_doubtful=citation["supported"] is False,
+        note=note,
     )
 
 
