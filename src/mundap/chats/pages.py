@@ -17,15 +17,15 @@ from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.chats import selectors, store
+from mundap.chats.books import Book, books_for, grouped
 from mundap.chats.chat_list import list_chats
 from mundap.chats.citation_states import notes_of
 from mundap.chats.feedback import REASONS
 from mundap.chats.list_pages import find_deleted
 from mundap.chats.listed import side
 from mundap.chats.models import Chat, Turn
-from mundap.chats.shown import Book, books_for, shown_messages
+from mundap.chats.shown import shown_messages
 from mundap.errors import MundapError
-from mundap.library.models import Collection
 from mundap.library.selectors import list_collections_for
 from mundap.llm import client
 
@@ -42,14 +42,11 @@ def show_home(request: HttpRequest, *, error: MundapError | None = None) -> Http
     """Return the page to ask from, with what was typed and why it did not work."""
     user = _user(request)
     given = request.POST or request.GET
-    books = books_for(user)
     context = (
         side(user)
         | _asking(error, typed=given.get("text", ""))
+        | _shelf(user, books_for(user), given.get("collection", ""))
         | {
-            "books": books,
-            "chosen": _chosen(user, books, given.get("collection", "")),
-            "is_filling": _is_filling(books),
             "deleted_chat": find_deleted(user, request.GET.get("deleted", "")),
             "can_ask": True,
         }
@@ -63,13 +60,7 @@ def show_home(request: HttpRequest, *, error: MundapError | None = None) -> Http
 def shelf(request: HttpRequest) -> HttpResponse:
     """The shelf alone, asked for while documents are being read."""
     user = _user(request)
-    books = books_for(user)
-    context = {
-        "books": books,
-        "chosen": _chosen(user, books, ""),
-        "is_filling": _is_filling(books),
-    }
-    return render(request, "chats/_shelf.html", context)
+    return render(request, "chats/_shelf.html", _shelf(user, books_for(user), ""))
 
 
 @login_required
@@ -185,6 +176,17 @@ def _can_ask(user: User, current: Chat) -> bool:
     return list_collections_for(user).filter(pk=current.collection_id).exists()
 
 
+def _shelf(user: User, books: Sequence[Book], slug: str) -> dict[str, Any]:
+    """Return what one chooses from; it changes by itself while it is empty or something on it is being read."""
+    groups = grouped(books)
+    return {
+        "books": groups,
+        "book_count": sum(len(group.entries) for group in groups),
+        "chosen": _chosen(user, books, slug),
+        "is_filling": not books or any(book.is_coming for book in books),
+    }
+
+
 def _chosen(user: User, books: Sequence[Book], slug: str) -> str:
     """Return which collection is ticked: the one asked for, the one used last, or the first."""
     open_books = [book.slug for book in books if book.is_searchable]
@@ -193,9 +195,3 @@ def _chosen(user: User, books: Sequence[Book], slug: str) -> str:
         if wish in open_books:
             return wish
     return open_books[0] if open_books else ""
-
-
-def _is_filling(books: Sequence[Book]) -> bool:
-    """Is something about to change on the shelf? An empty collection waits for the worker."""
-    coming = (Collection.State.EMPTY, Collection.State.INGESTING)
-    return not books or any(book.state in coming for book in books)

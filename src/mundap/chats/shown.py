@@ -6,18 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Exists, OuterRef
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language_info
-from django.utils.translation import gettext as _
 from uuid_utils.compat import uuid7
 
-from mundap.accounts.models import User
 from mundap.chats import feedback
 from mundap.chats.models import State, Turn
 from mundap.chats.rendering import answer_html, citation_url, web_address
-from mundap.library.models import OFFICIAL_DOCS, Collection, Passage
-from mundap.library.selectors import list_collections_for
 
 LONG_QUESTION_CHARACTERS = 400
 
@@ -88,20 +82,6 @@ class ShownMessage:
     def has_doubt(self) -> bool:
         """Does any passage seem not to support what cites it?"""
         return any(source.is_doubtful for source in self.sources)
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """A collection as one chooses it; `about` tells it from others of its name."""
-
-    slug: str
-    title: str
-    about: str
-    state: str
-    error: str
-    documents_done: int
-    documents_total: int
-    is_searchable: bool
 
 
 def shown_messages(
@@ -220,39 +200,3 @@ def _source(citation: Mapping[str, Any], message: str, *, note: str) -> ShownSou
         is_doubtful=citation["supported"] is False,
         note=note,
     )
-
-
-def books_for(user: User) -> list[Book]:
-    """Return the shelf as the user sees it, what can be asked first."""
-    has_passages = Exists(Passage.objects.filter(collection=OuterRef("pk")))
-    collections = list_collections_for(user).annotate(is_searchable=has_passages)
-    books = [_book(collection) for collection in collections]
-    return sorted(books, key=lambda book: not book.is_searchable)
-
-
-def _book(collection: Collection) -> Book:
-    kind = (
-        _("Official documentation")
-        if collection.category == OFFICIAL_DOCS
-        else f"{collection.category} {collection.title_no}"
-    )
-    about = [kind, _language(collection.language)]
-    if collection.version and collection.version not in collection.title:
-        about.insert(1, collection.version)
-    return Book(
-        slug=collection.slug,
-        title=collection.title,
-        about=" · ".join(filter(None, about)),
-        state=collection.state,
-        error=collection.error,
-        documents_done=collection.documents_done,
-        documents_total=collection.documents_total,
-        is_searchable=collection.is_searchable,  # type: ignore[attr-defined]
-    )
-
-
-def _language(code: str) -> str:
-    try:
-        return str(get_language_info(code)["name_translated"])
-    except KeyError:
-        return code

@@ -1,13 +1,14 @@
-"""The shelf in Django's admin: to look at, to rename, to hand to others and to remove. Reading is `mundap ingest`'s."""
+"""The shelf in Django's admin: to look at, to rename, to hand to others and to remove; runs and files to look at."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from mundap.library.models import Collection, Document
+from mundap.library.models import Collection, Document, Run, StoredFile
 
 
 @admin.register(Collection)
@@ -53,3 +54,48 @@ class DocumentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Return False: documents are read from a source."""
         return False
+
+
+class _ToLookAt(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that are made elsewhere."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Return False."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Return False."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Return False."""
+        return False
+
+
+@admin.register(Run)
+class RunAdmin(_ToLookAt):
+    """Runs, to see who asked for them and what came of them."""
+
+    list_display = ["collection", "trigger", "state", "requested_by", "created_at", "ended_at"]
+    list_filter = ["state", "trigger"]
+    list_select_related = ["collection", "requested_by"]
+    fields = [
+        *("collection", "trigger", "state", "requested_by", "created_at", "started_at", "ended_at"),
+        *("error", "counts", "attempts", "worker"),
+    ]
+
+
+@admin.register(StoredFile)
+class StoredFileAdmin(_ToLookAt):
+    """Files that people gave, without what is in them."""
+
+    list_display = ["path", "collection", "size_bytes", "given_by", "updated_at"]
+    list_select_related = ["collection", "given_by"]
+    search_fields = ["path"]
+    fields = ["path", "collection", "size_bytes", "given_by", "updated_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StoredFile]:
+        """Return the files; what is in them stays in the database."""
+        return super().get_queryset(request).defer("content")
