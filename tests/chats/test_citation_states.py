@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mundap.accounts.models import User
@@ -133,6 +135,25 @@ def test_each_citation_has_the_state_of_its_passage(
     Document.objects.filter(collection=collection).delete()
     emptied = alice_api.get(f"messages/{answer.pk}/citations/").json()
     assert {one["state"] for one in emptied["results"]} == {"gone"}
+
+
+def test_the_pages_say_it_too(users: dict[str, User], folder: Path, client: Client) -> None:
+    answer = answer_citing_all(users["alice"], brought_up_to_date(folder))
+    client.force_login(users["alice"])
+    write(folder, {"Cleaning": "Citric acid is best. It costs little."})
+    brought_up_to_date(folder)
+    chat = BeautifulSoup(client.get(f"/chats/{answer.chat_id}/").content, "html.parser")
+    notes = [place.find_all("small")[1:] for place in chat.select(".sources .place")]
+    assert [[note.get_text() for note in each] for each in notes] == [
+        ["This passage is no longer in the documents."],
+        ["This passage has changed since this answer."],
+        ["This passage is no longer in the documents."],
+        ["This passage is no longer in the documents."],
+    ]
+    opened = chat.select(".sources .place")[1]["href"]
+    passage = BeautifulSoup(client.get(f"{opened}&fragment=1").content, "html.parser")
+    assert passage.select_one(".notice q").get_text() == "Clean a kettle with vinegar once a month"
+    assert "Citric acid is best." in passage.select_one(".text").get_text()
 
 
 def hide(collection: Collection, bob: User) -> None:

@@ -198,6 +198,7 @@ class CollectionsView(APIView):
         operation_id="list_collections",
         responses=CollectionListSerializer,
         parameters=[
+            OpenApiParameter("category", str, description="Only those of this category."),
             OpenApiParameter("limit", int, description="At most 100; 50 when not given."),
             OpenApiParameter("offset", int, description="As in `next`."),
         ],
@@ -206,7 +207,8 @@ class CollectionsView(APIView):
         """The collections you may ask, by category and number."""
         user = cast("User", request.user)
         pages = _CollectionPages()
-        found = list_collections_for(user)[:_MOST]
+        category = request.query_params.get("category", "")
+        found = list_collections_for(user, category=category)[:_MOST]
         page = pages.paginate_queryset(found, request, view=self) or []
         return Response({"results": as_json(user, page), "next": pages.get_next_link()})
 

@@ -44,14 +44,18 @@ class PassageInPlace:
     after: Passage | None
 
 
-def list_collections_for(user: Reader) -> QuerySet[Collection]:
-    """Return what the user may see, by category and number: everyone's, their own, their groups'."""
+def list_collections_for(user: Reader, *, category: str = "") -> QuerySet[Collection]:
+    """Return what the user may see, by category and number: everyone's, their own, their groups'.
+
+    With `category` only what belongs to it.
+    """
     may_see = Q(visibility=Collection.Visibility.EVERYONE)
     if isinstance(user, User):
         groups = user.groups.through.objects.filter(user_id=user.pk).values("group_id")
         may_see |= Q(owner_id=user.pk)
         may_see |= Q(visibility=Collection.Visibility.GROUP, group_id__in=groups)
-    return Collection.objects.filter(may_see).order_by("category", "title_no")
+    belongs = Q(category=category) if category else Q()
+    return Collection.objects.filter(may_see, belongs).order_by("category", "title_no")
 
 
 def get_collection_for(user: Reader, slug: str) -> Collection:
