@@ -34,7 +34,7 @@ class CitationStateSerializer(Object):
     is_stale = serializers.BooleanField(help_text="The page could not be read again since.")
 
 
-class VersionSerializer(Object):
+class CitedVersionSerializer(Object):
     """A version of a documentation."""
 
     slug = serializers.SlugField()
@@ -45,10 +45,10 @@ class VersionSerializer(Object):
 class CitationStatesSerializer(Object):
     """An answer's sources now."""
 
-    collection = VersionSerializer(
+    collection = CitedVersionSerializer(
         allow_null=True, help_text="null: deleted, or no longer visible to you."
     )
-    newer = VersionSerializer(
+    newer = CitedVersionSerializer(
         allow_null=True, help_text="The current version of the documentation, if it is another."
     )
     results = CitationStateSerializer(many=True)

@@ -250,6 +250,10 @@ SPECTACULAR_SETTINGS = {
         "CollectionState": "mundap.library.models.Collection.State",
         "CollectionVisibility": "mundap.library.models.Collection.Visibility",
         "MessageState": "mundap.chats.models.State",
+        "DocumentState": "mundap.library.models.Document.State",
+        "RunState": "mundap.library.models.Run.State",
+        "CitedState": "mundap.chats.citation_states.CitedState",
+        "SummaryState": "mundap.library.models.Summary.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
