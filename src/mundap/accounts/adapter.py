@@ -8,10 +8,12 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as allauth_context
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from mundap.accounts.attempts import (
@@ -23,6 +25,8 @@ from mundap.accounts.attempts import (
     forget_login_failures,
     give_back_login,
 )
+from mundap.accounts.models import User
+from mundap.accounts.preferences import show_as_preferred
 from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
 from mundap.errors import LimitReached
@@ -74,6 +78,12 @@ class AccountAdapter(DefaultAccountAdapter):
         assert reply is not None  # noqa: S101
         raise ImmediateHttpResponse(respond(request, reply))
 
+    def post_login(self, request: HttpRequest, user: User, **how: Any) -> HttpResponseBase:
+        """Return the response to a log-in; it also tells the browser what the user prefers."""
+        response: HttpResponseBase = super().post_login(request, user, **how)
+        show_as_preferred(response, user)
+        return response
+
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         """Store a changed or reset password. Whoever could do that may log in with it at once."""
         super().set_password(user, password)
@@ -91,3 +101,11 @@ class AccountAdapter(DefaultAccountAdapter):
             _logger.warning(
                 "A mail was held back: its recipient had too many (%s)", template_prefix
             )
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    """allauth's adapter for log-ins elsewhere, whose people may get accounts also where sign-up is closed."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Return the setting."""
+        return bool(settings.SOCIAL_SIGNUP_IS_OPEN)

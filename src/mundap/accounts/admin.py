@@ -36,7 +36,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     search_fields = ["email"]
     readonly_fields = ["date_joined", "last_login"]
     fieldsets = [
-        (None, {"fields": ["email", "password", "language"]}),
+        (None, {"fields": ["email", "password", "language", "theme"]}),
         (
             _("Permissions"),
             {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},

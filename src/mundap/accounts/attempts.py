@@ -88,7 +88,7 @@ def count_login(*, email: str, address: str) -> bool:
 
 def give_back_login(*, email: str, address: str) -> None:
     """Take back what a successful log-in counted; the failures before it stay."""
-    _give_back(_login_attempts(email, address))
+    give_back(_login_attempts(email, address))
 
 
 def forget_login_failures(*, email: str, address: str) -> None:
@@ -107,6 +107,7 @@ def _login_attempts(email: str, address: str) -> list[Attempt]:
     ]
 
 
-def _give_back(attempts: Sequence[Attempt]) -> None:
+def give_back(attempts: Sequence[Attempt]) -> None:
+    """Take back one count of each: what was tried went well."""
     with connection.cursor() as cursor:
         cursor.execute(_GIVE_BACK, [[attempt.digest for attempt in attempts]])

@@ -36,6 +36,8 @@ _LIMITS = {
     "confirm_email": _CHANGE,
     "email_verification_sent": _CHANGE,
 }
+# allauth's headless routes for codes know only its own limits, which are off.
+_STEPS = {"authenticate", "reauthenticate"}
 _GUARDED_PATHS = ("/_allauth/", "/accounts/")
 
 
@@ -80,6 +82,10 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     try:
         if name == "signup" and not settings.SIGNUP_IS_OPEN and wants_json(request):
             raise NotAllowed(_("Sign-up is closed here. Ask an administrator for an account."))
+        if match and name in _STEPS and "mfa" in match.namespaces:
+            raise NotAllowed(
+                _("Two-step log-in works on the pages only. A program uses an API token.")
+            )
         limit = _LIMITS.get(name)
         if limit and not count_attempt(Attempt(limit, (client_address(request),))):
             raise LimitReached(

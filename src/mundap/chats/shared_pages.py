@@ -65,7 +65,7 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
         "collection": share.content["collection"],
         "shared_at": share.updated_at,
         "page": page,
-        "shown": shown_copies(page.object_list, first=page.start_index()),
+        "shown": shown_copies(list(page.object_list), first=page.start_index()),
     }
     response = render(request, "chats/shared.html", context)
     response.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.utils.translation import gettext_lazy as _
 
 from mundap.config import env
+from mundap.config.login_providers import LoginProvider, as_allauth_settings, offered
 from mundap.config.redis_address import read_redis_address
 from mundap.errors import ConfigurationError
 
@@ -129,6 +130,12 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.headless",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -148,6 +155,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "mundap.accounts.guards.AccountGuards",
+    "mundap.accounts.sessions.note_session_use",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -163,6 +171,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "mundap.accounts.preferences.theme",
             ]
         },
     }
@@ -186,6 +195,8 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_PREVENT_ENUMERATION = True
+# Who has found an open browser cannot change the second step or other log-ins without the password.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 # Off: they live in the cache, and refuse everybody without one. accounts/attempts.py counts in Postgres.
 ACCOUNT_RATE_LIMITS = False
 ACCOUNT_SESSION_REMEMBER = True
@@ -197,6 +208,42 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 # Sessions live in the database: a cache must not keep a logged-out one alive.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
+
+# --- a second step, and logging in elsewhere
+MFA_ADAPTER = "mundap.accounts.second_step.SecondStepAdapter"
+MFA_FORMS = {
+    "authenticate": "mundap.accounts.second_step.AuthenticateForm",
+    "reauthenticate": "mundap.accounts.second_step.ReauthenticateForm",
+}
+MFA_TOTP_ISSUER = "Mundap"
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
+LOGIN_PROVIDERS = offered(
+    [
+        LoginProvider(
+            "google",
+            "Google",
+            env.text("MUNDAP_GOOGLE_CLIENT_ID"),
+            env.text("MUNDAP_GOOGLE_CLIENT_SECRET"),
+        ),
+        LoginProvider(
+            "github",
+            "GitHub",
+            env.text("MUNDAP_GITHUB_CLIENT_ID"),
+            env.text("MUNDAP_GITHUB_CLIENT_SECRET"),
+        ),
+        LoginProvider(
+            "openid_connect",
+            env.text("MUNDAP_OIDC_NAME", "OpenID Connect"),
+            env.text("MUNDAP_OIDC_CLIENT_ID"),
+            env.text("MUNDAP_OIDC_CLIENT_SECRET"),
+            issuer=env.url("MUNDAP_OIDC_ISSUER", schemes=("https", "http")),
+        ),
+    ]
+)
+SOCIALACCOUNT_PROVIDERS = as_allauth_settings(LOGIN_PROVIDERS)
+SOCIALACCOUNT_ADAPTER = "mundap.accounts.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+SOCIAL_SIGNUP_IS_OPEN = env.flag("MUNDAP_SOCIAL_SIGNUP", default=SIGNUP_IS_OPEN)
 
 # --- mail
 EMAIL_HOST = env.text("EMAIL_HOST")
@@ -210,6 +257,8 @@ HAS_MAIL = bool(EMAIL_HOST)
 _WITHOUT_MAIL = "dummy" if IS_PRODUCTION else "console"
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if HAS_MAIL else _WITHOUT_MAIL}.EmailBackend"
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HAS_MAIL else "optional"
+ACCOUNT_EMAIL_NOTIFICATIONS = HAS_MAIL  # of a changed password, address or second step
+MFA_ALLOW_UNVERIFIED_EMAIL = not HAS_MAIL
 
 # --- API
 REST_FRAMEWORK = {
@@ -279,7 +328,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        "form-action": ["'self'"],
+        # A form of ours that is sent on to a provider counts as sent there.
+        "form-action": ["'self'", *(provider.origin for provider in LOGIN_PROVIDERS)],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
         "manifest-src": ["'self'"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
@@ -26,8 +27,13 @@ urlpatterns = [
         name="docs",
     ),
     path("_allauth/", include("allauth.headless.urls")),
-    path("accounts/", include("allauth.account.urls")),
+    # allauth's own pages for these, which ours take the place of.
+    path("accounts/sessions/", RedirectView.as_view(pattern_name="settings:security")),
+    path("accounts/email/", RedirectView.as_view(pattern_name="settings:address")),
+    path("accounts/", include("allauth.urls")),
+    path("settings/", include("mundap.accounts.page_urls")),
     path("admin/", admin.site.urls),
+    path("settings/data/", include("mundap.chats.personal_urls")),
     path("", include("mundap.library.page_urls")),
     path("", include("mundap.chats.page_urls")),
     path("", include("mundap.chats.summary_urls")),

@@ -1,0 +1,75 @@
+"""Two-step log-in, which allauth has, with what it leaves to a cache kept in Postgres: limits, and codes used once."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+from typing import Any
+
+from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
+from allauth.mfa.base.forms import AuthenticateForm as AllauthAuthenticateForm
+from allauth.mfa.base.forms import ReauthenticateForm as AllauthReauthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import validate_totp_code
+from allauth.mfa.utils import decrypt
+from cryptography.fernet import Fernet
+from django.conf import settings
+
+from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt, give_back
+
+CODES_BY_ACCOUNT = AttemptLimit("login-code", 10, 15 * 60)
+_CODE_ONCE = AttemptLimit("login-code-used", 1, 2 * 60)
+
+
+class SecondStepAdapter(DefaultMFAAdapter):
+    """allauth's adapter; secrets are encrypted in the database."""
+
+    def encrypt(self, text: str) -> str:
+        """Return the text encrypted with TOKEN_KEY."""
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Return the text."""
+        return _cipher().decrypt(encrypted_text.encode()).decode()
+
+
+class _CodeOnce:
+    """A code of the app or a recovery code, tried a few times and used once."""
+
+    user: Any
+    cleaned_data: dict[str, Any]
+
+    def clean_code(self) -> str:
+        """Return the code. Raises ValidationError, the same for wrong and used ones."""
+        attempt = Attempt(CODES_BY_ACCOUNT, (str(self.user.pk),))
+        if not count_attempt(attempt):
+            raise get_account_adapter().validation_error("too_many_login_attempts")
+        code: str = self.cleaned_data["code"]
+        for authenticator in Authenticator.objects.filter(user=self.user):
+            if _is_valid(authenticator, code):
+                self.authenticator = authenticator
+                give_back([attempt])
+                return code
+        raise get_adapter().validation_error("incorrect_code")
+
+
+class AuthenticateForm(_CodeOnce, AllauthAuthenticateForm):
+    """The second step of a log-in."""
+
+
+class ReauthenticateForm(_CodeOnce, AllauthReauthenticateForm):
+    """The same once more, before something that matters."""
+
+
+def _is_valid(authenticator: Authenticator, code: str) -> bool:
+    if authenticator.type != Authenticator.Type.TOTP:
+        return bool(authenticator.wrap().validate_code(code))
+    if not validate_totp_code(decrypt(authenticator.data["secret"]), code):
+        return False
+    return count_attempt(Attempt(_CODE_ONCE, (str(authenticator.pk), code.strip())))
+
+
+def _cipher() -> Fernet:
+    key = blake2b(settings.TOKEN_KEY.encode(), digest_size=32, person=b"second step").digest()
+    return Fernet(urlsafe_b64encode(key))

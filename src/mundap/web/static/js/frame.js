@@ -1,0 +1,63 @@
+// What every signed-in page does: single keys that go somewhere, the sheet that lists them, the reader's time zone.
+
+const KEYS_OFF = "mundap-keys-off";
+const help = document.getElementById("help");
+
+noteTimeZone();
+watchKeys();
+watchHelp();
+
+/** Lets the server write days and times as the reader's clock has them. */
+function noteTimeZone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone) document.cookie = `timezone=${timeZone}; path=/; max-age=31536000; samesite=lax`;
+}
+
+/** A key goes to the link or the box that names it, as in `aria-keyshortcuts="n"`; never while one types. */
+function watchKeys() {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (areOff() || event.target.closest("input, textarea, select, dialog")) return;
+    if (event.key === "?") {
+      event.preventDefault();
+      help.showModal();
+      return;
+    }
+    const named = document.querySelector(`:is(a, input, textarea)[aria-keyshortcuts="${CSS.escape(event.key)}"]`);
+    if (!named) return;
+    event.preventDefault();
+    if (named.matches("a")) named.click();
+    else named.focus();
+  });
+}
+
+function watchHelp() {
+  for (const link of document.querySelectorAll("a[data-help]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      help.showModal();
+    });
+  }
+  help.addEventListener("click", (event) => {
+    if (event.target === help) help.close(); // beside it
+  });
+  // Who speaks to the computer, or hits keys by accident, can do without them.
+  const choice = help.querySelector("input[type=checkbox]");
+  choice.closest("label").hidden = false;
+  choice.checked = !areOff();
+  choice.addEventListener("change", () => {
+    try {
+      localStorage.setItem(KEYS_OFF, choice.checked ? "" : "1");
+    } catch {
+      // Storage may be forbidden: then they stay on.
+    }
+  });
+}
+
+function areOff() {
+  try {
+    return Boolean(localStorage.getItem(KEYS_OFF));
+  } catch {
+    return false;
+  }
+}
