@@ -77,7 +77,7 @@ def _joined(base: str, link: str) -> str:
 
 
 def _is_by_sphinx(tree: HtmlElement) -> bool:
-    scripts = " ".join(map(str, tree.xpath("//script/@src | //link/@href")))
+    scripts = " ".join(map(str, tree.xpath("//script/@src | //link/@href | //a/@href")))
     return (
         "documentation_options.js" in scripts
         or "objects.inv" in scripts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from mundap.library.parsing import format_of_suffix
 from mundap.library.sources.listed import Scope, WebPage
@@ -54,8 +54,9 @@ def folder_of(url: str) -> str:
 def _below(url: str, scope: Scope) -> str | None:
     """Return what stands after the base in this address, percent-encoded, with the query."""
     try:
-        # Dots in the path, as in a/../b, are worked out by joining.
         parts = urlsplit(urljoin(scope.base_url, url.strip()))
+        if not parts.path.startswith("//"):  # dots in the path, as in a/../b, are worked out by joining
+            parts = parts._replace(path=urlsplit(urljoin("http://host/", parts.path)).path)
         base = urlsplit(scope.base_url)
         is_same_host = _host(parts) == _host(base)
     except ValueError:
@@ -73,11 +74,11 @@ def _below(url: str, scope: Scope) -> str | None:
     return path.removeprefix(base.path) + (f"?{query}" if query else "")
 
 
-def _host(parts: object) -> tuple[str, int]:
+def _host(parts: SplitResult) -> tuple[str, int]:
     """Return the host and port; http and https on their usual ports are the same place."""
-    scheme, host, port = parts.scheme, parts.hostname, parts.port  # type: ignore[attr-defined]
-    is_usual = port is None or port == _DEFAULT_PORTS[scheme]
-    return (host or "").rstrip("."), 0 if is_usual else port
+    port = parts.port or 0
+    is_usual = port == _DEFAULT_PORTS.get(parts.scheme)
+    return (parts.hostname or "").rstrip("."), 0 if is_usual else port
 
 
 def _name(path: str) -> str | None:

@@ -17,6 +17,7 @@ from mundap.library.sources.listed import Listed, Scope, WebPage
 SCHEME = "sitemap"
 MAX_BYTES = 50_000_000  # of one file, as the protocol has it
 MAX_FILES = 200
+MAX_PAGES = 20_000
 MAX_DEPTH = 3
 _GZIP = b"\x1f\x8b"
 
@@ -28,7 +29,9 @@ def list_pages(address: str, web: Web) -> Listed:
     begin = start(folder_of(url.rpartition("/")[0] + "/") if is_file else url, web)
     named = [url] if is_file else _sitemaps(begin.base_url, web)
     urls = list(dict.fromkeys(_pages(named, web)))
-    scope = Scope(begin.base_url, only=only, is_sphinx=_is_by_sphinx(urls))
+    scope = Scope(
+        begin.base_url, only=only, is_sphinx=_is_by_sphinx(urls), max_pages=MAX_PAGES
+    )
     found: dict[str, WebPage] = {}
     for each in urls:
         page = page_at(each, scope)

@@ -99,6 +99,8 @@ def _unpacked(packed: bytes) -> str:
         raise SourceError(f"The {FILE} is broken: {exc}.") from exc
     if unpacker.unconsumed_tail:
         raise SourceError(f"The {FILE} unpacks to more than {MAX_BYTES // 1_000_000} MB.")
+    if not unpacker.eof:
+        raise SourceError(f"The {FILE} is broken: it ends in the middle.")
     return data.decode("utf-8", "replace")
 
 
