@@ -24,7 +24,7 @@ from lxml import html
 from lxml.html import HtmlElement
 
 from mundap.library.chunking import CHUNKER_VERSION
-from mundap.library.reading import read_pages
+from mundap.library.reading import read_source
 from mundap.library.sources import open_source
 
 SOURCE = "pypi:django==3.2.25#docs"
@@ -72,7 +72,7 @@ def compare(folder: Path) -> dict[str, object]:
     places: dict[str, bool] = {}
     without_page = []
     with open_source(SOURCE) as source:
-        for read in read_pages(source):
+        for read in read_source(source):
             file = folder / Path(read.path).with_suffix(".html")
             if not file.is_file():
                 without_page.append(read.path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -124,3 +127,21 @@ def test_any_text_gives_a_valid_vector(text):
     assert all(weight > 0 and math.isfinite(weight) for weight in weights.values())
     assert lexical.as_sparsevec(weights).endswith(f"/{lexical.DIMENSIONS}")
     lexical.query_terms(text)
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_words_are_stemmed_alike_by_many_threads_at_once(busy_threads):
+    words = [f"generalizations{number}running" for number in range(400)]
+    text = " ".join(word.translate(str.maketrans("0123456789", "abcdefghij")) for word in words)
+    alone = terms(text)
+    lexical._stem.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(terms, [text] * 4)) == [alone] * 4

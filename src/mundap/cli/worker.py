@@ -24,14 +24,24 @@ STOP_SECONDS = 15.0  # what runs then is taken up again by the next worker
     show_default=True,
     help="Tasks at once.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Processes that read pages, some 100 MB each while there are any to read.",
+)
 @click.option("--with-starter", is_flag=True, hidden=True, help="End when standard input does.")
-def command(concurrency: int, with_starter: bool) -> None:
+def command(concurrency: int, processes: int, with_starter: bool) -> None:
     """Do background work until stopped: read sources, index passages, fill in vectors."""
     if with_starter:
         threading.Thread(target=_end_with_starter, daemon=True).start()
     with started():
         from mundap.config.celery import app
+        from mundap.library.reading import pool
         from mundap.library.workers import at_work
+
+        pool.processes = processes
 
         # It warns of root because of pickled tasks; ours are JSON.
         warnings.filterwarnings("ignore", message="You're running the worker with superuser")

@@ -222,6 +222,7 @@ class ReadingPool:
     """Processes that read pages, started when the first come. A page that ends its process or hangs is an error."""
 
     def __init__(self) -> None:
+        self.processes = PROCESSES
         self._pool: ProcessPool | None = None
         self._lock = threading.Lock()
 
@@ -230,7 +231,7 @@ class ReadingPool:
         with self._lock:
             if self._pool is None:
                 self._pool = ProcessPool(
-                    PROCESSES,
+                    self.processes,
                     initializer=_start,
                     # Not forked: this process has threads and database connections.
                     context=multiprocessing.get_context("spawn"),
