@@ -280,7 +280,7 @@ def as_json(user: User, collections: Sequence[Collection]) -> list[dict[str, Any
         shown.append(
             {name: getattr(one, name) for name in _SAME}
             | {
-                "versions": versions[one.family],
+                "versions": versions.get(one.family, [one]),
                 "can_change": is_changeable,
                 "source": one.source if is_changeable else "",
                 "takes_files": uploads.takes_files(one),

@@ -26,7 +26,7 @@ def open_run(run: Run) -> None:
     """Open the source that the run's collection names, and list its pages. Raises SourceError."""
     collection = run.collection
     with open_source(collection.source, base_url=collection.base_url) as source:
-        _keep_version(collection, source)
+        _keep_description(collection, source)
         list_pages(run, source)
 
 
@@ -50,12 +50,18 @@ def list_pages(run: Run, source: OpenedSource) -> None:
     note_progress(run)
 
 
-def _keep_version(collection: Collection, source: OpenedSource) -> None:
-    """Write the version that the source says it has now; "5.2" stays where it says 5.2.19."""
-    version = source.about.version
-    if version and not version.startswith(collection.version or version):
-        collection.version = version
-        collection.save(update_fields=["version", "updated_at"])
+def _keep_description(collection: Collection, source: OpenedSource) -> None:
+    """Write what the source says of itself where nobody has said otherwise; "5.2" stays where it says 5.2.19."""
+    about = source.about
+    before = (collection.version, collection.title, collection.home_page, collection.licence)
+    if not collection.version or not about.version.startswith(collection.version):
+        collection.version = about.version or collection.version
+    if collection.title == collection.slug:  # it has only been called so until now
+        collection.title = about.title
+    collection.home_page = collection.home_page or about.home_page
+    collection.licence = collection.licence or about.licence
+    if before != (collection.version, collection.title, collection.home_page, collection.licence):
+        collection.save(update_fields=["version", "title", "home_page", "licence", "updated_at"])
 
 
 def _web_pages(run: Run, listed: Listed) -> Iterator[RunPage]:

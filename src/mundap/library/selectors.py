@@ -47,13 +47,15 @@ class PassageInPlace:
 def list_collections_for(user: Reader, *, category: str = "") -> QuerySet[Collection]:
     """Return what the user may see, by category and number: everyone's, their own, their groups'.
 
-    With `category` only what belongs to it.
+    Staff look after what any group sees; what is private is its owner's alone, for them too. With `category` only what
+    belongs to it.
     """
     may_see = Q(visibility=Collection.Visibility.EVERYONE)
     if isinstance(user, User):
         groups = user.groups.through.objects.filter(user_id=user.pk).values("group_id")
         may_see |= Q(owner_id=user.pk)
-        may_see |= Q(visibility=Collection.Visibility.GROUP, group_id__in=groups)
+        is_theirs = Q() if user.is_staff else Q(group_id__in=groups)
+        may_see |= Q(visibility=Collection.Visibility.GROUP) & is_theirs
     belongs = Q(category=category) if category else Q()
     return Collection.objects.filter(may_see, belongs).order_by("category", "title_no")
 

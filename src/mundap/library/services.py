@@ -69,6 +69,7 @@ def add_source(user: User, source: str, label: Label) -> tuple[Collection, Run]:
     is_private = label.visibility == Collection.Visibility.PRIVATE
     collection = Collection(
         slug=slug,
+        family=family,
         title=label.title or guess.title,
         source=source,
         version=guess.version,
@@ -83,7 +84,6 @@ def add_source(user: User, source: str, label: Label) -> tuple[Collection, Run]:
     )
     _check_seen(collection)
     with transaction.atomic():
-        _put_in_family(collection, family)
         put_on_shelf(collection, is_numbered=label.title_no is not None)
         return collection, request_run(collection, trigger=Run.Trigger.PERSON, user=user)
 
@@ -193,13 +193,6 @@ def _check_seen(collection: Collection) -> None:
             _("Nobody owns this collection, so it cannot be for its owner alone."),
             fields={"visibility": _("It has no owner.")},
         )
-
-
-def _put_in_family(collection: Collection, family: str) -> None:
-    """Let the collection be one of the family's versions, the current one if it is the first."""
-    collection.family = family
-    versions = Collection.objects.filter(family=family)
-    collection.is_current = not versions.filter(is_current=True).exists()
 
 
 def _make_current(collection: Collection) -> None:

@@ -69,7 +69,12 @@ def relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> No
 
 
 def put_on_shelf(collection: Collection, *, is_numbered: bool) -> Collection:
-    """Save a new collection, under the next free number of its category unless it has one. Raises Conflict."""
+    """Save a new collection, under the next free number of its category unless it has one. Raises Conflict.
+
+    It is the current version of its family if there is none yet.
+    """
+    family = Collection.objects.filter(family=collection.family or collection.slug)
+    collection.is_current = not family.filter(is_current=True).exists()
     if is_numbered:
         with _number_taken(collection):
             collection.save(force_insert=True)

@@ -132,7 +132,7 @@ def shown_collections(user: User, collections: Sequence[Collection]) -> list[Sho
             run=_shown_run(unfinished[row.pk].run, unfinished[row.pk].counts)
             if row.pk in unfinished
             else None,
-            versions=tuple(versions[row.family]),
+            versions=tuple(versions.get(row.family, [row])),
             can_change=can_change(user, row),
             is_mine=row.owner_id == user.pk,
             takes_files=takes_files(row),
