@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from mundap.answers import sections
 from mundap.answers.events import Citation
 from mundap.answers.outline import MOST_LINES, outline
 from mundap.answers.sections import Content, read_content
@@ -137,6 +138,16 @@ def test_an_outline_goes_as_deep_as_one_can_look_over(db: None) -> None:
     assert len(text.splitlines()) <= MOST_LINES + 1
 
 
+def test_of_a_collection_that_is_far_too_long_the_pages_are_named(
+    kettles: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "MOST_NUMBERS", 3)
+    content = read_content(kettles)
+    assert outline(content)[0] == "- **Kettles**: A kettle boils water for tea. [1]"
+    with pytest.raises(TooLarge):
+        count_calls(content)
+
+
 # --- with a model
 
 
@@ -228,7 +239,7 @@ class TestWithAModel:
         assert summary_of(content, known=kept)[0] == text
         assert len(model.requests) == 1
         settings.SUMMARY_CALLS = calls - 1
-        with pytest.raises(TooLarge, match=f"{calls} calls"):
+        with pytest.raises(TooLarge, match=f"at most {calls - 1} calls"):
             count_calls(content)
 
     @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mundap.answers.sections import Content
 MOST_LINES = 120
 SENTENCE_CHARACTERS = 240
 MIN_CHARACTERS = 20  # of a sentence that says something
-_ONLY_CODE = re.compile(r"`[^`]+`")
+_ONLY_CODE = re.compile(r"(?:`[^`]+`\s*)+")
 
 _Key = tuple[str, ...]  # a page's path and a trail of headings below it
 

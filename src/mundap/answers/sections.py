@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import F, Func, Q, QuerySet, TextField, Value
 from django.utils.translation import gettext as _
 
-from mundap.answers.evidence import Evidence, in_order, numbered
+from mundap.answers.evidence import MOST_NUMBERS, Evidence, in_order, numbered
 from mundap.errors import NotFound
 from mundap.library.models import Collection, Passage
 from mundap.library.reading_order import place_of
@@ -35,13 +35,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Passages in reading order, each an entry; `headings` is the trail that all of them stand under."""
+    """Passages in reading order, each an entry; `headings` is the trail that all of them stand under.
+
+    Of a collection that is far too long these are only the first of each page: it is not `is_complete`.
+    """
 
     title: str
     headings: tuple[str, ...]
     entries: tuple[Evidence, ...]
     links: tuple[Link, ...]
     digest: str
+    is_complete: bool
 
     @property
     def lead_hash(self) -> str:
@@ -55,10 +59,11 @@ def read_content(collection: Collection, section: str = "") -> Content:
     Raises NotFound where there is no such section. A collection may have no passages.
     """
     passages, headings = _section(collection, section)
-    rows = in_order(passages)
+    is_complete = bool(section) or passages.count() <= MOST_NUMBERS
+    rows = in_order(passages if is_complete else passages.filter(position=0))
     entries, links = tuple(numbered(rows)), tuple(_links(rows))
     title = headings[-1] if headings else (entries[0].document if section else collection.title)
-    return Content(title, headings, entries, links, _digest(entries, links))
+    return Content(title, headings, entries, links, _digest(entries, links), is_complete)
 
 
 def _section(collection: Collection, section: str) -> tuple[QuerySet[Passage], tuple[str, ...]]:

@@ -47,13 +47,14 @@ def count_calls(content: Content) -> int:
             waiting = -(-waiting // _notes_at_once())
             calls += waiting
         calls += 1
-    if calls > settings.SUMMARY_CALLS or len(content.entries) > MOST_NUMBERS:
+    is_numbered = content.is_complete and len(content.entries) <= MOST_NUMBERS
+    if calls > settings.SUMMARY_CALLS or not is_numbered:
         raise TooLarge(
             _(
-                "This is too long for one summary: it would take %(calls)d calls of the language model, and at most "
-                "%(most)d are allowed. Choose one of its sections."
+                "This is too long for one summary, for which at most %(most)d calls of the language model are allowed. "
+                "Choose one of its sections."
             )
-            % {"calls": calls, "most": settings.SUMMARY_CALLS}
+            % {"most": settings.SUMMARY_CALLS}
         )
     return calls
 
