@@ -94,6 +94,12 @@ def test_any_question_is_searched(shelf, alice_client, question):
     assert Collection.objects.filter(pk=shelf.pk).exists()
 
 
+def test_any_question_is_searched_in_a_large_collection(shelf, alice_client, monkeypatch):
+    monkeypatch.setattr(search_module, "EXACT_LIMIT", 0)  # now it is one, and its indexes are asked
+    for name, question in QUESTIONS.items():
+        assert look(alice_client, question).status_code == 200, name
+
+
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
 def test_any_question_is_answered(asked, alice_client, question):
     reply = ask(alice_client, question)

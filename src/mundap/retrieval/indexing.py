@@ -382,6 +382,8 @@ def _embed_terms(
         surface__regex=r"^[a-z]{3,30}$",
     ).exclude(surface__in=lexical.QUESTION_WORDS)
     waiting = waiting.order_by("-frequency")
+    if not is_coming and waiting.exists():
+        _take_over_term_vectors(collection)
     while not should_stop():
         terms = list(waiting.values_list("id", "surface")[:TERM_BATCH])
         if not terms:
@@ -396,3 +398,18 @@ def _embed_terms(
         if not is_coming:
             # Searches remember what words were mapped to until the collection's index is a newer one.
             LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
+
+
+def _take_over_term_vectors(collection: Collection) -> None:
+    """Give the collection's words the vectors that the same words have in others."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE retrieval_term AS new SET vector = known.vector, model = known.model
+            FROM retrieval_term AS known
+            WHERE known.dimension = new.dimension AND known.surface = new.surface AND known.model = %(model)s
+                AND known.vector IS NOT NULL AND known.collection_id <> new.collection_id
+                AND new.collection_id = %(collection)s AND new.is_word AND new.model <> %(model)s
+            """,
+            {"model": embedding_model(), "collection": collection.pk},
+        )
