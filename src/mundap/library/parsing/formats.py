@@ -1,33 +1,52 @@
-"""Finds the format of a page and decodes its bytes."""
+"""Finds the format of a page, by its name and by its first bytes, and reads it."""
 
 from __future__ import annotations
 
-import codecs
-import re
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-import charset_normalizer
-
 from mundap.library import parsing
+from mundap.library.parsing.decoding import decoded
+from mundap.library.parsing.foreign import foreign_kind
 from mundap.library.parsing.page import Page, PageContext, UnreadablePage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: its module's name, and what the module offers."""
+    """A format: its module's name, and what the module offers.
+
+    A module reads text by `parse`, or bytes that are no text by `parse_bytes`; then the format is binary.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     version: int
-    parse: Callable[[str, PageContext], Page]
+    parse: Callable[[str, PageContext], Page] | None
+    parse_bytes: Callable[[bytes, PageContext], Page] | None
     titles: Callable[[str, str], dict[str, str]] | None
     depends_on: Callable[[str, PageContext], Iterable[bytes]] | None
     includes: Callable[[str, PageContext], Iterable[str]] | None
     declared_encoding: Callable[[bytes], str | None]
+    recognises: Callable[[bytes], bool]
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether a page of this format is no text."""
+        return self.parse_bytes is not None
+
+    def read(self, data: bytes, context: PageContext) -> Page:
+        """Return the page that these bytes are."""
+        if self.parse_bytes is not None:
+            return self.parse_bytes(data, context)
+        if self.parse is None:
+            raise LookupError(f"{self.name} has no parser")
+        return self.parse(read_text(data, self), context)
 
 
 @cache
@@ -36,16 +55,18 @@ def formats() -> dict[str, Format]:
     found: dict[str, Format] = {}
     for info in iter_modules(parsing.__path__):
         module = import_module(f"{parsing.__name__}.{info.name}")
-        if hasattr(module, "SUFFIXES") and hasattr(module, "parse"):
+        if hasattr(module, "SUFFIXES"):
             found[info.name] = Format(
                 name=info.name,
                 suffixes=module.SUFFIXES,
                 version=getattr(module, "VERSION", 1),
-                parse=module.parse,
+                parse=getattr(module, "parse", None),
+                parse_bytes=getattr(module, "parse_bytes", None),
                 titles=getattr(module, "titles", None),
                 depends_on=getattr(module, "depends_on", None),
                 includes=getattr(module, "includes", None),
                 declared_encoding=getattr(module, "declared_encoding", lambda _data: None),
+                recognises=getattr(module, "recognises", lambda _data: False),
             )
     return found
 
@@ -60,62 +81,29 @@ def format_of_suffix(suffix: str) -> Format | None:
     return next((each for each in formats().values() if suffix.lower() in each.suffixes), None)
 
 
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
-# A text holds hardly any of these; a program or a picture does.
-_MAX_CONTROL_SHARE = 0.02
-
-
 def read_text(data: bytes, page_format: Format) -> str:
-    """Return a page's bytes as text with `\\n` for line ends.
-
-    Tried in turn: a byte order mark, UTF-8, what the page itself declares, and what its bytes look like (as EUC-KR).
-    """
-    text = _decoded(data, page_format)
-    controls = len(_CONTROLS.findall(text))
-    if controls > max(8, len(text) * _MAX_CONTROL_SHARE):
-        raise UnreadablePage("It is not text: it has too many control characters.")
-    return _CONTROLS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _decoded(data: bytes, page_format: Format) -> str:
-    marked = [name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)]
-    for name in [*marked[:1], "utf-8", page_format.declared_encoding(data)]:
-        try:
-            if name:
-                return data.decode(name)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    # The Korean encodings first: short Korean texts are easily taken for Chinese ones.
-    for name in ("cp949",):
-        try:
-            text = data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if _looks_korean(text):
-            return text
-    best = charset_normalizer.from_bytes(data).best()
-    if best is None:
-        raise UnreadablePage("Its encoding is not known. Save it as UTF-8.")
-    return str(best)
-
-
-def _looks_korean(text: str) -> bool:
-    letters = [char for char in text if ord(char) > 127]
-    hangul = sum("가" <= char <= "힣" for char in letters)
-    return bool(letters) and hangul > len(letters) * 0.8
+    r"""Return a page's bytes as text with `\n` for line ends. Raises UnreadablePage."""
+    return decoded(data, page_format.declared_encoding(data))
 
 
 def parse_page(data: bytes, page_format: Format, context: PageContext) -> Page:
-    """Return the parsed page, or raise UnreadablePage."""
-    text = read_text(data, page_format)
+    """Return the parsed page, or raise UnreadablePage, and nothing else.
+
+    What says by its first bytes that it is of another format is read as that, whatever its name promises.
+    """
+    actual = next((each for each in formats().values() if each.recognises(data)), None)
+    if actual is None and (found := foreign_kind(data)):
+        raise UnreadablePage(f"It is {found}, which Mundap does not read.")
+    page_format = actual or page_format
     try:
-        return page_format.parse(text, context)
+        return page_format.read(data, context)
+    except UnreadablePage:
+        raise
     except RecursionError as exc:
         raise UnreadablePage("It is nested too deeply.") from exc
+    except MemoryError as exc:
+        raise UnreadablePage("It needs too much memory to be read.") from exc
+    except Exception as exc:  # an edge: foreign markup in foreign parsers
+        logger.warning("cannot read %s", context.path, exc_info=True)
+        message = f"It could not be read as {page_format.name} ({type(exc).__name__}: {exc})."
+        raise UnreadablePage(message[:500]) from exc
