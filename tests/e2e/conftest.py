@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
@@ -48,7 +49,13 @@ brew("green", degrees=80)
 To brew black tea, pour boiling water over the leaves and wait four minutes.
 Add milk after the water, never before.
 """
+QUESTION = "How do I brew green tea?"
+ANSWER = (
+    "Pour water of 80 degrees over the leaves and wait two minutes [1].\n\n"
+    '```python\nbrew("green", degrees=80)\n```\n\nThat is all.'
+)
 INGEST_OPTIONS = ["--slug", "tea", "--title", "Tea", "--base-url", "https://docs.example.org/"]
+MUNDAP = [sys.executable, "-m", "mundap.cli.main"]
 START_SECONDS = 90
 
 
@@ -88,52 +95,82 @@ def _environment(
     }
 
 
+class Up:
+    """`mundap up` at one address, which can be killed and started again."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._log = folder.with_suffix(".log")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it is ready."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*MUNDAP, "up", "--port", str(self._port), "--no-shelf"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.2)
+        pytest.fail(f"the server did not start:\n{self._log.read_text()}")
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it as one does."""
+        assert self._process
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def ingest(self) -> None:
+        """Read the folder's documents."""
+        subprocess.run(
+            [*MUNDAP, "ingest", f"dir:{self._folder}", *INGEST_OPTIONS],
+            env=self._environment,
+            cwd=self._folder,
+            check=True,
+            capture_output=True,
+            timeout=START_SECONDS,
+        )
+
+
 @pytest.fixture(scope="session")
-def server(_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running server with tea on its shelf."""
+def up(_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A running server with tea on its shelf."""
     documents = tmp_path_factory.mktemp("documents")
     (documents / "tea.md").write_text(TEA, encoding="utf-8")
-    log_path = tmp_path_factory.mktemp("log") / "up.log"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    mundap = [sys.executable, "-m", "mundap.cli.main"]
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            [*mundap, "up", "--port", str(port), "--no-shelf"],
-            env=_environment,
-            stdout=log,
-            stderr=log,
-            cwd=documents,
-        )
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log_path)
-            subprocess.run(
-                [*mundap, "ingest", f"dir:{documents}", *INGEST_OPTIONS],
-                env=_environment,
-                cwd=documents,
-                check=True,
-                capture_output=True,
-                timeout=START_SECONDS,
-            )
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    running = Up(_environment, documents)
+    try:
+        running.start()
+        running.ingest()
+        yield running
+    finally:
+        running.stop()
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
+@pytest.fixture(scope="session")
+def server(up: Up) -> str:
+    """Its address."""
+    return up.url
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +191,30 @@ class Watched:
         self.complaints: list[str] = []
         self.asked: list[Request] = []
         self.server = server
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(15_000)
-        self.page.on("console", lambda message: self._complain(message.type, message.text))
-        self.page.on("pageerror", lambda error: self._complain("error", str(error)))
-        self.page.on("request", self._note)
+        self.context = context
+        self.page = self.open()
+
+    def open(self) -> Page:
+        """Return a new tab, which is watched as well."""
+        page = self.context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: self._complain(message.type, message.text))
+        page.on("pageerror", lambda error: self._complain("error", str(error)))
+        page.on("dialog", lambda dialog: self._complain("error", f"dialog {dialog.message}"))
+        page.on("request", self._note)
+        return page
+
+    def sign_up(self) -> Page:
+        """Return the page at the first question, signed in as somebody new."""
+        account = {"email": f"{uuid4().hex[:12]}@example.org", "password": PASSWORD}
+        reply = self.context.request.post(
+            f"{self.server}/_allauth/app/v1/auth/signup", data=account
+        )
+        # A program's session token is the session's key.
+        cookie = {"name": "sessionid", "value": reply.json()["meta"]["session_token"]}
+        self.context.add_cookies([{**cookie, "url": self.server}])
+        self.page.goto(f"{self.server}/")
+        return self.page
 
     def _complain(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
@@ -174,12 +230,24 @@ class Watched:
         return [
             request
             for request in self.asked
-            if request.method == "POST" and "/api/v1/chats/" in request.url
+            if request.method == "POST" and request.url.endswith("/ask/")
         ]
 
     def unexpected(self) -> list[str]:
         """Return the complaints that no test announced."""
         return [text for text in self.complaints if not any(part in text for part in self.expected)]
+
+
+def script(model: ScriptedModel, answer: str, *, hold_after: int | None = None) -> None:
+    """Let the model first write what to search for, and then the answer."""
+    model.reset()
+    model.say("brewing green tea")
+    model.say(answer, hold_after=hold_after)
+
+
+def ask(page: Page, text: str = QUESTION) -> None:
+    page.locator("#text").fill(text)
+    page.locator("#text").press("Enter")
 
 
 @pytest.fixture

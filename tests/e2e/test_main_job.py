@@ -6,16 +6,10 @@ import re
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
-from tests.e2e.conftest import PASSWORD, Watched
+from tests.e2e.conftest import ANSWER, PASSWORD, QUESTION, Watched, ask, script
 from tests.scripted_model import ScriptedModel
-
-ANSWER = (
-    "Pour water of 80 degrees over the leaves and wait two minutes [1].\n\n"
-    '```python\nbrew("green", degrees=80)\n```\n\nThat is all.'
-)
-QUESTION = "How do I brew green tea?"
 
 
 def sign_up(watched: Watched) -> Page:
@@ -28,15 +22,11 @@ def sign_up(watched: Watched) -> Page:
     return page
 
 
-def script(model: ScriptedModel, answer: str, *, hold_after: int | None = None) -> None:
-    """Let the model first write what to search for, and then the answer."""
-    model.say("brewing green tea")
-    model.say(answer, hold_after=hold_after)
-
-
-def ask(page: Page, text: str) -> None:
-    page.locator("#text").fill(text)
-    page.locator("#text").press("Enter")
+def key_of(request: Request) -> str:
+    """Return the key that the question was sent with."""
+    found = re.search(r'name="key"\s+(\S+)', request.post_data or "")
+    assert found
+    return found[1]
 
 
 def test_the_main_job(watched: Watched, e2e_model: ScriptedModel) -> None:
@@ -45,7 +35,7 @@ def test_the_main_job(watched: Watched, e2e_model: ScriptedModel) -> None:
     page.get_by_label("Tea").check()
     ask(page, QUESTION)
     # It arrives while the model is still writing.
-    expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
+    expect(page.locator(".answer .prose p")).to_contain_text("Pour water of 80")
     expect(page.locator(".answer .prose")).not_to_contain_text("leaves")
     expect(page.locator("#text")).to_have_value("")
     expect(page.locator("#stop")).to_be_visible()
@@ -79,7 +69,7 @@ def test_the_main_job(watched: Watched, e2e_model: ScriptedModel) -> None:
 
 def test_a_follow_up_goes_into_the_same_chat(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     expect(page.locator(".answer .citation")).to_have_count(1)
     address = page.url
@@ -91,14 +81,14 @@ def test_a_follow_up_goes_into_the_same_chat(watched: Watched, e2e_model: Script
 
 def test_what_is_not_in_the_documents(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, "NOT_IN_DOCUMENTS")
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     expect(page.locator(".answer.is-unanswered .verdict")).to_be_visible()
 
 
 def test_stop_keeps_what_was_written(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, ANSWER, hold_after=5)
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
     page.locator("#stop").click()
@@ -111,7 +101,7 @@ def test_a_reload_in_the_middle_picks_the_answer_up(
     watched: Watched, e2e_model: ScriptedModel
 ) -> None:
     script(e2e_model, ANSWER, hold_after=5)
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
     page.reload()
@@ -127,14 +117,14 @@ def test_a_failing_model_is_told_and_can_be_asked_again(
     watched: Watched, e2e_model: ScriptedModel
 ) -> None:
     e2e_model.fail(401, "bad key")
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     expect(page.locator(".answer .outcome.is-error")).to_be_visible()
     e2e_model.reset()
     script(e2e_model, ANSWER)
     page.locator(".again button").click()
     expect(page.locator(".answer .citation")).to_have_count(1)
-    expect(page.locator(".question")).to_have_text([QUESTION, QUESTION])
+    expect(page.locator(".question")).to_have_text(QUESTION)
 
 
 def test_a_lost_connection_keeps_the_text_and_the_key(
@@ -142,7 +132,7 @@ def test_a_lost_connection_keeps_the_text_and_the_key(
 ) -> None:
     watched.expected = ["net::ERR_INTERNET_DISCONNECTED"]
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     page.context.set_offline(True)
     ask(page, QUESTION)
     expect(page.locator("#trouble")).to_contain_text("Your question is kept.")
@@ -152,7 +142,7 @@ def test_a_lost_connection_keeps_the_text_and_the_key(
     page.locator("#trouble button").click()
     expect(page.locator(".answer .citation")).to_have_count(1)
     expect(page.locator("#trouble")).to_be_hidden()
-    keys = [request.header_value("Idempotency-Key") for request in watched.posts()]
+    keys = [key_of(request) for request in watched.posts()]
     assert len(keys) == 2
     assert keys[0] == keys[1]
 
@@ -160,9 +150,9 @@ def test_a_lost_connection_keeps_the_text_and_the_key(
 def test_a_lost_reply_is_not_a_second_question(watched: Watched, e2e_model: ScriptedModel) -> None:
     watched.expected = ["net::ERR_FAILED"]
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     # The server takes the question, and its reply never arrives.
-    page.route("**/api/v1/chats/", lambda route: (route.fetch(), route.abort("failed")), times=1)
+    page.route("**/ask/", lambda route: (route.fetch(), route.abort("failed")), times=1)
     ask(page, QUESTION)
     expect(page.locator("#trouble")).to_be_visible()
     page.locator("#trouble button").click()
@@ -172,7 +162,7 @@ def test_a_lost_reply_is_not_a_second_question(watched: Watched, e2e_model: Scri
 
 
 def test_typed_text_survives_a_reload(watched: Watched) -> None:
-    page = sign_up(watched)
+    page = watched.sign_up()
     page.locator("#text").fill("half a quest")
     page.reload()
     expect(page.locator("#text")).to_have_value("half a quest")
@@ -182,7 +172,7 @@ def test_enter_that_confirms_a_syllable_does_not_send(
     watched: Watched, e2e_model: ScriptedModel
 ) -> None:
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     box = page.locator("#text")
     box.focus()
     session = page.context.new_cdp_session(page)
@@ -209,7 +199,7 @@ def test_enter_that_confirms_a_syllable_does_not_send(
 @pytest.mark.parametrize("watched", [{"locale": "ko-KR"}], indirect=True)
 def test_in_korean(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, "물을 80도로 식혀 붓고 2분 기다립니다 [1].")
-    page = sign_up(watched)
+    page = watched.sign_up()
     expect(page.locator("html")).to_have_attribute("lang", "ko")
     expect(page.locator(".welcome")).to_have_text(re.compile("[가-힣]"))
     ask(page, "How do I brew green tea? 녹차")
@@ -222,7 +212,7 @@ def test_in_korean(watched: Watched, e2e_model: ScriptedModel) -> None:
 @pytest.mark.parametrize("watched", [{"java_script_enabled": False}], indirect=True)
 def test_without_scripts_one_can_ask_and_read(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     page.locator("#text").fill(QUESTION)
     page.locator("#send").click()
     expect(page.locator(".question")).to_have_text(QUESTION)
@@ -239,7 +229,7 @@ def test_without_scripts_one_can_ask_and_read(watched: Watched, e2e_model: Scrip
 )
 def test_on_a_narrow_phone(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, ANSWER)
-    page = sign_up(watched)
+    page = watched.sign_up()
     ask(page, QUESTION)
     page.locator(".answer .citation").click()
     expect(page.locator("#pane mark").first).to_be_visible()

@@ -41,7 +41,7 @@ async function send(form, submitter) {
   document.activeElement?.blur();
   await refresh();
   const message = document.getElementById(section);
-  const target = message?.querySelector(".why[open] input") ?? document.getElementById(focused) ?? message?.querySelector(".why summary");
+  const target = message?.querySelector(".why[open] [type=radio]") ?? document.getElementById(focused) ?? message?.querySelector(".why summary");
   (target?.disabled ? target.closest(".versions")?.querySelector("button:enabled") : target)?.focus({ preventScroll: true });
 }
 

@@ -1,0 +1,98 @@
+"""Reading what an answer cites: beside it on a desk, in a sheet on a phone, with the keyboard or without."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Watched, ask, script
+from tests.scripted_model import ScriptedModel
+
+CITING = "Pour water of 80 degrees [1]. Milk comes after the water [2]. Wait two minutes [1]."
+
+
+def read(watched: Watched, model: ScriptedModel) -> Page:
+    script(model, CITING)
+    page = watched.sign_up()
+    ask(page)
+    expect(page.locator(".answer .sources")).to_be_visible()
+    return page
+
+
+@pytest.mark.parametrize("watched", [{"viewport": {"width": 1000, "height": 700}}], indirect=True)
+def test_citations_are_gone_through_beside_the_answer(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = read(watched, e2e_model)
+    first, second, third = page.locator(".prose .citation").all()
+    first.focus()
+    page.keyboard.press("Enter")
+    marked = page.locator("#pane mark").first
+    expect(marked).to_contain_text("80 degrees")
+    pane, prose = page.locator("#pane").bounding_box(), page.locator(".prose").bounding_box()
+    assert pane
+    assert prose
+    assert prose["x"] + prose["width"] <= pane["x"]
+    assert prose["width"] > 400
+    page.keyboard.press("j")
+    expect(marked).to_contain_text("milk after the water")
+    expect(page.locator("#pane-place")).to_have_text("2 of 3")
+    expect(second).to_have_attribute("aria-current", "true")
+    page.get_by_role("button", name="Next citation").click()
+    expect(page.locator("#pane-place")).to_have_text("3 of 3")
+    expect(page.get_by_role("button", name="Next citation")).to_be_disabled()
+    page.keyboard.press("k")
+    expect(page.locator("#pane-place")).to_have_text("2 of 3")
+    official = page.locator("#pane").get_by_role("link", name="Official page")
+    expect(official).to_have_attribute("href", re.compile("#black-tea$"))
+    expect(official).to_have_attribute("rel", "noopener noreferrer")
+    page.keyboard.press("Escape")
+    expect(page.locator("#pane")).to_be_hidden()
+    expect(second).to_be_focused()
+    # A j that is typed is a j.
+    third.click()
+    page.locator("#text").press_sequentially("j")
+    expect(page.locator("#pane-place")).to_have_text("3 of 3")
+    expect(page.locator("#text")).to_have_value("j")
+
+
+def test_all_sources_are_opened_at_once(watched: Watched, e2e_model: ScriptedModel) -> None:
+    page = read(watched, e2e_model)
+    page.get_by_role("link", name="Open all").click()
+    expect(page.locator("#pane .cited")).to_have_count(2)
+    expect(page.locator("#pane .cited mark").first).to_be_visible()
+    page.locator("#pane .cited .number").last.click()
+    expect(page.locator("#pane .cited")).to_have_count(0)
+    expect(page.locator("#pane-number")).to_have_text("2")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Open all")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        {
+            "viewport": {"width": 390, "height": 780},
+            "has_touch": True,
+            "reduced_motion": "reduce",
+        }
+    ],
+    indirect=True,
+)
+def test_a_phone_shows_a_sheet_below_the_sentence(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = read(watched, e2e_model)
+    citation = page.locator(".prose .citation").first
+    citation.tap()
+    expect(page.locator("#pane mark").first).to_be_visible()
+    sheet, sentence = page.locator("#pane").bounding_box(), citation.bounding_box()
+    assert sheet
+    assert sentence
+    assert sheet["x"] == 0
+    assert sheet["width"] == 390
+    assert sentence["y"] + sentence["height"] <= sheet["y"]
+    page.locator("#close-pane").tap()
+    expect(page.locator("#pane")).to_be_hidden()

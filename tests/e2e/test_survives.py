@@ -1,0 +1,80 @@
+"""What survives: a second tab, a tunnel, a closed tab, a server that is killed in the middle of an answer."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.chats.server import wait_for
+from tests.e2e.conftest import ANSWER, QUESTION, Up, Watched, ask, script
+from tests.scripted_model import ScriptedModel
+
+
+def test_two_tabs_agree(watched: Watched, e2e_model: ScriptedModel) -> None:
+    script(e2e_model, ANSWER)
+    page = watched.sign_up()
+    ask(page)
+    expect(page.locator(".answer .actions")).to_be_visible()
+    other = watched.open()
+    other.goto(page.url)
+    script(e2e_model, "Four minutes in boiling water [2]. Then milk.", hold_after=5)
+    ask(page, "And black tea?")
+    for tab in (page, other):
+        expect(tab.locator(".question")).to_have_text([QUESTION, "And black tea?"])
+        expect(tab.locator(".answer").last).to_contain_text("Four minutes in boiling")
+        expect(tab.locator("#stop")).to_be_visible()
+    e2e_model.release()
+    for tab in (page, other):
+        expect(tab.locator(".answer").last).to_contain_text("Then milk.")
+        expect(tab.locator("#send")).to_be_visible()
+    # A version that is chosen in one is there in the other when it is looked at.
+    script(e2e_model, "Five minutes [2].")
+    other.get_by_role("button", name="Answer anew").click()
+    expect(other.locator(".versions")).to_contain_text("2 / 2")
+    expect(page.locator(".versions")).to_contain_text("2 / 2")
+    expect(page.locator(".answer").last).to_contain_text("Five minutes")
+    assert len(watched.posts()) == 2
+
+
+def test_offline_is_said_and_what_is_typed_is_kept(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    watched.expected = ["net::ERR_INTERNET_DISCONNECTED", "net::ERR_FAILED"]
+    script(e2e_model, ANSWER, hold_after=5)
+    page = watched.sign_up()
+    ask(page)
+    expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
+    watched.context.set_offline(True)
+    expect(page.locator("#offline")).to_have_text("You are offline. What you type is kept.")
+    page.locator("#text").fill("And black tea?")
+    watched.context.set_offline(False)
+    expect(page.locator("#offline")).to_be_hidden()
+    e2e_model.release()
+    expect(page.locator(".answer .prose")).to_contain_text("That is all.")
+    expect(page.locator("#text")).to_have_value("And black tea?")
+    # The tab is closed by mistake: another one of the same chat has the text.
+    other = watched.open()
+    other.goto(page.url)
+    page.close()
+    expect(other.locator("#text")).to_have_value("And black tea?")
+
+
+def test_an_answer_outlives_its_server(watched: Watched, e2e_model: ScriptedModel, up: Up) -> None:
+    watched.expected = ["net::ERR_", "503"]
+    script(e2e_model, ANSWER, hold_after=5)
+    page = watched.sign_up()
+    ask(page)
+    prose = page.locator(".answer:visible .prose")
+    expect(prose).to_contain_text("Pour water of 80")
+    # What it has stored of the answer so far will be there.
+    wait_for(lambda: "Pour water of 80" in watched.context.request.get(page.url).text())
+    up.kill()
+    expect(page.locator(".answer .waiting")).to_contain_text("The connection broke")
+    expect(prose).to_contain_text("Pour water of 80")
+    e2e_model.reset()
+    e2e_model.say("80 degrees over the leaves [1]. That is all.")
+    up.start()
+    # The page finds its way back by itself, and the answer goes on from where it was.
+    expect(prose).to_contain_text("That is all.", timeout=45_000)
+    expect(prose).to_contain_text("Pour water of 80 degrees over the leaves")
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator(".question")).to_have_text(QUESTION)
