@@ -196,6 +196,11 @@ def _contents(user: User, file: UploadedFile[bytes], folder: Path) -> Iterator[t
     beside += [one for one in root.rglob(f"*{_INCLUDED}") if one.is_file()]
     found += [(one.relative_to(root).as_posix(), one) for one in beside]
     for path, page in found:
+        if page.stat().st_size > room.file_limit:
+            message = _("A file may have up to %(limit)d MB. Nothing was stored.")
+            raise TooLarge(
+                message % {"limit": settings.UPLOAD_MAX_MB}, fields={path: _("too large")}
+            )
         yield unicodedata.normalize("NFC", path), page.read_bytes()
 
 
