@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import re
 import socket
@@ -19,6 +22,7 @@ from typing import BinaryIO
 import pytest
 
 from mundap.errors import SourceError
+from mundap.library import reading
 from mundap.library.sources import archives, open_source
 from tests.library.shelf import DATA, make_index, make_tar, make_zip, write_pages
 
@@ -218,16 +222,73 @@ class TestArchives:
         assert "not a whole archive" in refusal(f"dir:{file}")
 
     def test_absurd_sizes(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1000)
         monkeypatch.setattr(archives, "MAX_BYTES", 1500)
         monkeypatch.setattr(archives, "MAX_MEMBERS", 5)
-        assert "a file of more than" in refusal(
-            f"dir:{make_tar(tmp_path / 'a', {'a.md': 'x' * 1001})}"
-        )
         two = {"a.md": "x" * 900, "b.md": "x" * 900}
         assert "unpacks to more than" in refusal(f"dir:{make_zip(tmp_path / 'b', two)}")
         many = {f"{n}.md": "x" for n in range(9)}
         assert "more than 5 files" in refusal(f"dir:{make_tar(tmp_path / 'c', many)}")
+
+    @pytest.mark.parametrize("make", [make_tar, make_zip])
+    def test_a_file_that_is_too_large_does_not_stop_the_others(self, tmp_path, monkeypatch, make):
+        monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1000)
+        file = make(tmp_path / "tea", {"a.md": "x" * 5_000_000, "b.md": "# B"})
+        with open_source(f"dir:{file}") as source:
+            sizes = {page.path: page.file.stat().st_size for page in source.pages}
+        assert sizes == {"a.md": 1001, "b.md": 3}
+
+    def test_what_is_cut_is_too_large_to_be_read(self):
+        assert max(reading.MAX_FILE_BYTES, reading.MAX_TEXT_BYTES) <= archives.MAX_MEMBER_BYTES
+
+    @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+    def test_headers_that_are_no_headers(self, tmp_path, kind):
+        """A few kilobytes of which tarfile would take a header of 100 MB into memory, before anything is checked."""
+        file = tmp_path / "bomb.tar.gz"
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, 100_000_000
+        with gzip.open(file, "wb", compresslevel=1) as out:
+            out.write(info.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(100):
+                out.write(bytes(1_000_000))
+        assert "a header that is too large" in refusal(f"dir:{file}")
+
+    def test_a_packed_tar_without_end(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(archives, "MAX_STREAM_BYTES", 1_000_000)
+        file = make_tar(
+            tmp_path / "tea.tar.gz", {"other/x.bin": bytes(2_000_000), "docs/a.md": "# A"}
+        )
+        assert "unpacks to more than" in refusal(f"dir:{file}#docs")
+
+    def test_a_link_that_is_a_bomb(self, tmp_path):
+        file = tmp_path / "bad.zip"
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            info = zipfile.ZipInfo("link.md")
+            info.external_attr = 0o120777 << 16
+            archive.writestr(
+                info, "a/" * 2_000 + "../" * 2_100 + "x" * 5_000_000, zipfile.ZIP_DEFLATED
+            )
+            archive.writestr("a.md", "# A")
+        assert paths(f"dir:{file}") == ["a.md"], "no more of it is read than a path can have"
+
+    @pytest.mark.parametrize("make", [make_tar, make_zip])
+    @pytest.mark.parametrize(
+        "names", [("a", "a/b.md"), ("a/b.md", "a"), ("x" * 300 + ".md", "a.md")]
+    )
+    def test_names_that_cannot_be_used(self, tmp_path, make, names):
+        file = make(tmp_path / "bad", dict.fromkeys(names, "# A"))
+        assert "whose name cannot be used here" in refusal(f"dir:{file}")
+
+    @pytest.mark.parametrize("make", [make_tar, make_zip])
+    def test_archives_in_archives_are_left_packed(self, tmp_path, make):
+        inner = make(tmp_path / "inner", {"b.md": "# B"}).read_bytes()
+        file = make(tmp_path / "outer", {"a.md": "# A", "inner.zip": inner, "inner.tar.gz": inner})
+        assert paths(f"dir:{file}") == ["a.md"]
+
+    @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+    def test_every_packing(self, tmp_path, pack):
+        plain = gzip.decompress(make_tar(tmp_path / "tea", {"a.md": "# A"}).read_bytes())
+        (tmp_path / "tea").write_bytes(pack(plain))
+        assert paths(f"dir:{tmp_path / 'tea'}") == ["a.md"]
 
     def test_an_empty_archive(self, tmp_path):
         assert "is empty" in refusal(f"dir:{make_tar(tmp_path / 'empty.tar.gz', {})}")

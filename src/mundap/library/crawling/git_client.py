@@ -25,7 +25,7 @@ class WebGitClient(AbstractHttpGitClient):
     """Fetches one commit of one repository. Closed by `with`."""
 
     def __init__(self, web: Web, url: str) -> None:
-        super().__init__(url, thin_packs=False)
+        super().__init__(url)
         self._web = web
         self._replies = ExitStack()
 

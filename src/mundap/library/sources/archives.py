@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
 import lzma
 import shutil
 import stat
@@ -12,19 +15,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from mundap.errors import SourceError
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER_BYTES = 100_000_000
 MAX_BYTES = 1_000_000_000
+# Of a packed tar in all, with what is not wanted of it.
+MAX_STREAM_BYTES = 2 * MAX_BYTES
 _CHUNK_BYTES = 1 << 20
+_LINK_BYTES = 4096
+_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+# Two members of one name, a file that is also a folder, a name that is too long.
+_BAD_NAMES = {
+    errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL,
+}  # fmt: skip
 
 
 def is_archive(file: Path) -> bool:
     """Return whether the file is a zip or tar archive."""
-    return _is_zip(file) or tarfile.is_tarfile(file)
+    return _is_zip(file) or _is_tar(file)
 
 
 def unpack(
@@ -44,7 +55,7 @@ def unpack(
     unpacked = folder / "unpacked"
     unpacked.mkdir(parents=True)
     try:
-        with _broken_as_source_error(name):
+        with _broken_as_source_error(name), bad_names_as_source_error(name):
             members = _members(file, name=name)
             place = partial(_place, under=under, strip_top=strip_top)
             _copy(members, unpacked, name=name, place=place, max_bytes=max_bytes or MAX_BYTES)
@@ -80,6 +91,19 @@ def _broken_as_source_error(name: str) -> Iterator[None]:
         raise SourceError(f"{name} is not a whole archive: {exc}. Fetch or make it again.") from exc
 
 
+@contextmanager
+def bad_names_as_source_error(name: str) -> Iterator[None]:
+    """Turn what the file system says of names that cannot be used into SourceError."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _BAD_NAMES:
+            raise
+        raise SourceError(
+            f"{name} has a file whose name cannot be used here: {exc.strerror}."
+        ) from exc
+
+
 def _copy(
     members: Iterator[tuple[str, IO[bytes] | None]],
     folder: Path,
@@ -99,20 +123,17 @@ def _copy(
             continue
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
-        size_bytes += _write(content, path, name=name, member=member)
+        size_bytes += _write(content, path)
         if size_bytes > max_bytes:
             raise SourceError(f"{name} unpacks to more than {max_bytes // 1_000_000:,} MB.")
 
 
-def _write(content: IO[bytes], place: Path, *, name: str, member: str) -> int:
+def _write(content: IO[bytes], place: Path) -> int:
+    """Write a file and return its size; of one that is too large so much that it is seen to be."""
     size_bytes = 0
     with place.open("wb") as out:
-        while chunk := content.read(_CHUNK_BYTES):
-            size_bytes += len(chunk)
-            if size_bytes > MAX_MEMBER_BYTES:
-                limit = MAX_MEMBER_BYTES // 1_000_000
-                raise SourceError(f"{name} has a file of more than {limit:,} MB: {member}")
-            out.write(chunk)
+        while size_bytes <= MAX_MEMBER_BYTES and (chunk := content.read(_CHUNK_BYTES)):
+            size_bytes += out.write(chunk[: MAX_MEMBER_BYTES + 1 - size_bytes])
     return size_bytes
 
 
@@ -127,7 +148,7 @@ def _place(member: str, *, under: str, strip_top: bool) -> PurePosixPath | None:
 
 def _members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Yield each member's path with its content, None for what is no file; refuse what climbs out."""
-    if tarfile.is_tarfile(file):  # first: a tar may end in a zip file
+    if _is_tar(file):  # first: a tar may end in a zip file
         yield from _tar_members(file, name=name)
     elif _is_zip(file):
         yield from _zip_members(file, name=name)
@@ -143,13 +164,62 @@ def _is_zip(file: Path) -> bool:
         return zipfile.is_zipfile(file) or stream.read(4) == b"PK\x03\x04"
 
 
+def _is_tar(file: Path) -> bool:
+    """Return whether it begins like a tar, packed or not. Python's own test reads on, as far as the file leads it."""
+    try:
+        with _plain(file) as stream:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except tarfile.EOFHeaderError:  # nothing but zeros: an empty one
+        return True
+    except (tarfile.HeaderError, OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False
+    return True
+
+
+def _plain(file: Path) -> IO[bytes]:
+    """Open the file, and unpack it on the way if it is packed."""
+    with file.open("rb") as stream:
+        head = stream.read(6)
+    opener = next((found for mark, found in _PACKED.items() if head.startswith(mark)), None)
+    return cast("IO[bytes]", opener(file) if opener else file.open("rb"))
+
+
+class _Bounded:
+    """A stream for tarfile, which takes a header's word for how long it is, and reads that much into memory."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= 2 * _CHUNK_BYTES:
+            raise SourceError(f"{self._name} has a header that is too large to be one.")
+        data = self._stream.read(size)
+        self._check(self._stream.tell())
+        return data
+
+    def seek(self, place: int) -> int:
+        self._check(place)
+        return self._stream.seek(place)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, place: int) -> None:
+        if place > MAX_STREAM_BYTES:
+            limit = MAX_STREAM_BYTES // 1_000_000
+            raise SourceError(f"{self._name} unpacks to more than {limit:,} MB.")
+
+
 def _zip_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             path = _checked(info.filename, name=name)
             mode = info.external_attr >> 16
             if stat.S_ISLNK(mode):
-                _check_link(path, archive.read(info).decode("utf-8", "replace"), name=name)
+                with archive.open(info) as content:
+                    target = content.read(_LINK_BYTES).decode("utf-8", "replace")
+                _check_link(path, target, name=name)
                 yield path, None
             elif info.is_dir():
                 yield path, None
@@ -159,7 +229,10 @@ def _zip_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | No
 
 
 def _tar_members(file: Path, *, name: str) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with tarfile.open(file) as archive:
+    with (
+        _plain(file) as stream,
+        tarfile.TarFile(fileobj=cast("IO[bytes]", _Bounded(stream, name))) as archive,
+    ):
         for info in archive:
             path = _checked(info.name, name=name)
             if info.issym():

@@ -22,7 +22,7 @@ from dulwich.pack import Pack, PackData, UnresolvedDeltas
 from mundap.errors import SourceError
 from mundap.library.crawling.git_client import WebGitClient
 from mundap.library.crawling.web import Web, open_web
-from mundap.library.sources.archives import MAX_BYTES, MAX_MEMBERS
+from mundap.library.sources.archives import MAX_BYTES, MAX_MEMBERS, bad_names_as_source_error
 from mundap.library.sources.fetched import Fetched
 from mundap.library.sources.git_pack import check_pack
 
@@ -46,7 +46,11 @@ def fetch(address: str, folder: Path) -> Fetched:
         with _broken_as_source_error(url), WebGitClient(web, url) as client:
             commit = client.fetch_commit(name, folder / "fetched.pack")
     check_pack(folder / "fetched.pack")
-    with _broken_as_source_error(url), _indexed(folder / "fetched") as objects:
+    with (
+        _broken_as_source_error(url),
+        bad_names_as_source_error(url),
+        _indexed(folder / "fetched") as objects,
+    ):
         _Files(objects).write(_tree(objects, commit, part.strip("/")), root)
     version = _VERSION.match(name)
     return Fetched(

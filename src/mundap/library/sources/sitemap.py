@@ -29,9 +29,7 @@ def list_pages(address: str, web: Web) -> Listed:
     begin = start(folder_of(url.rpartition("/")[0] + "/") if is_file else url, web)
     named = [url] if is_file else _sitemaps(begin.base_url, web)
     urls = list(dict.fromkeys(_pages(named, web)))
-    scope = Scope(
-        begin.base_url, only=only, is_sphinx=_is_by_sphinx(urls), max_pages=MAX_PAGES
-    )
+    scope = Scope(begin.base_url, only=only, is_sphinx=_is_by_sphinx(urls), max_pages=MAX_PAGES)
     found: dict[str, WebPage] = {}
     for each in urls:
         page = page_at(each, scope)
