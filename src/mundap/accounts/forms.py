@@ -6,6 +6,7 @@ from allauth.account.adapter import get_adapter
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from mundap.accounts.models import ApiToken, User
@@ -21,7 +22,10 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
 
     language = forms.ChoiceField(
         label=_("Language"),
-        choices=[("", _("as the browser")), *settings.LANGUAGES],
+        choices=[
+            ("", _("as the browser")),
+            *((code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES),
+        ],
         widget=forms.RadioSelect,
         required=False,
     )

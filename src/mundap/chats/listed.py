@@ -21,10 +21,11 @@ PAGE_CHATS = 60
 
 @dataclass(frozen=True, slots=True)
 class DayGroup:
-    """Chats under one heading of the list."""
+    """Chats under one heading of the list; `is_day` tells a day from a longer time."""
 
     label: str
     chats: list[Mapping[str, Any]] = field(default_factory=list)
+    is_day: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ def side(user: User) -> dict[str, Any]:
 def grouped_by_day(chats: Sequence[Mapping[str, Any]]) -> list[DayGroup]:
     """Return the chats (as the API has them, last used first) by day, and by month where that is long ago."""
     today = timezone.localdate()
+    days = (_("Today"), _("Yesterday"))
     return [
-        DayGroup(label, list(group))
+        DayGroup(label, list(group), is_day=label in days)
         for label, group in groupby(
             _dated(chats), lambda chat: _day_label(chat["updated_at"].date(), today)
         )

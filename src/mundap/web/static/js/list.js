@@ -13,10 +13,22 @@ const sheet = document.getElementById("manage");
 const managed = document.getElementById("managed");
 const toast = document.getElementById("toast");
 
+let asked = new AbortController(); // the search that is on its way
+let opener = null; // what the sheet was opened with
+let gone = null; // what was taken off the page, and where it was
+let hiding = 0;
+const end = new IntersectionObserver(
+  ([entry]) => {
+    if (entry.isIntersecting) more(entry.target);
+  },
+  { rootMargin: `0px 0px ${AHEAD}` },
+);
+
 watchSearch();
 watchEnd();
 watchRows();
 watchSheet();
+watchToast();
 watchKeys();
 
 // --- searching as one types
@@ -41,8 +53,6 @@ function watchSearch() {
   });
 }
 
-let asked = new AbortController();
-
 /** Puts the chats with these words, or all of them, in the place of the rows. */
 async function show(query) {
   asked.abort();
@@ -65,13 +75,6 @@ async function show(query) {
 }
 
 // --- more as one scrolls
-
-const end = new IntersectionObserver(
-  ([entry]) => {
-    if (entry.isIntersecting) more(entry.target);
-  },
-  { rootMargin: `0px 0px ${AHEAD}` },
-);
 
 function watchEnd() {
   end.disconnect();
@@ -117,8 +120,6 @@ function parsed(html) {
 }
 
 // --- one chat: the sheet with its forms
-
-let opener = null;
 
 function watchRows() {
   rows.addEventListener("click", async (event) => {
@@ -198,9 +199,6 @@ async function copy(button) {
 
 // --- deleted, and back
 
-let timer = 0;
-let gone = null; // what was taken off the page, and where it was
-
 function taken(chat) {
   const row = rows.querySelector(`li[data-chat="${chat}"]`);
   const next = row.nextElementSibling ?? row.previousElementSibling;
@@ -215,15 +213,19 @@ function taken(chat) {
   wait();
 }
 
-function wait() {
-  clearTimeout(timer);
-  timer = setTimeout(() => (toast.hidden = true), TOAST_MS);
+function watchToast() {
+  // It stays for as long as somebody points at it or has come to it by keyboard.
+  for (const kind of ["pointerenter", "focusin"]) toast.addEventListener(kind, () => clearTimeout(hiding));
+  for (const kind of ["pointerleave", "focusout"]) toast.addEventListener(kind, wait);
+  toast.querySelector("button").addEventListener("click", bringBack);
 }
 
-// It stays for as long as somebody points at it or has come to it by keyboard.
-for (const kind of ["pointerenter", "focusin"]) toast.addEventListener(kind, () => clearTimeout(timer));
-for (const kind of ["pointerleave", "focusout"]) toast.addEventListener(kind, wait);
-toast.querySelector("button").addEventListener("click", async () => {
+function wait() {
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (toast.hidden = true), TOAST_MS);
+}
+
+async function bringBack() {
   const { chat, row, mark } = gone;
   const body = new FormData();
   body.set("fragment", "1");
@@ -234,24 +236,21 @@ toast.querySelector("button").addEventListener("click", async () => {
     return;
   }
   toast.hidden = true;
-  if (!mark.isConnected) return show(box.value.trim()).catch(() => {}); // the rows are others by now
+  if (!mark.isConnected) {
+    await show(box.value.trim()).catch(() => {}); // the rows are others by now
+    return;
+  }
   mark.replaceWith(row);
   row.querySelector("a").focus();
-});
+}
 
 // --- the keyboard
 
 function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.metaKey || event.ctrlKey || event.altKey || sheet.open) return;
-    const isTyping = event.target.matches("input, textarea");
-    if (event.key === "/" && !isTyping) {
-      event.preventDefault();
-      box.select();
-      box.focus();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      step(event, event.key === "ArrowDown" ? 1 : -1);
-    }
+    if (event.key === "ArrowDown") step(event, 1);
+    else if (event.key === "ArrowUp") step(event, -1);
   });
 }
 

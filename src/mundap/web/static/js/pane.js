@@ -31,7 +31,7 @@ export function watchCitations() {
   document.addEventListener("keydown", (event) => {
     if (!isOpen() || event.isComposing || event.defaultPrevented) return;
     if (event.key === "Escape") close();
-    else if (KEYS[event.key] && !isTyping(event)) step(KEYS[event.key]);
+    else if (KEYS[event.key] && !isTyping(event) && !areKeysOff()) step(KEYS[event.key]);
   });
 }
 
@@ -41,6 +41,11 @@ function isOpen() {
 
 function isTyping(event) {
   return event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select");
+}
+
+/** Has the reader switched single keys off, in the list of them? */
+function areKeysOff() {
+  return document.documentElement.hasAttribute("data-keys-off");
 }
 
 /** Returns the citations that one goes through: in the order of the text, or of the sources where it has none. */
