@@ -111,11 +111,11 @@ def test_an_outline_names_sections_with_their_leading_sentences(kettles: Collect
     assert text.splitlines() == [
         "- **Kettles**: A kettle boils water for tea. [1]",
         "  - **Cleaning**: Clean a kettle once a month. [2]",
-        "    - **Descaling**",
-        "  - **boil()**: Heats the water until it boils. [3]",
+        "    - **Descaling** [3]",
+        "  - **boil()**: Heats the water until it boils. [4]",
     ]
     assert cited[0].quote == "A kettle boils water for tea."
-    assert cited[2].passage == content.entries[3].parts[0].passage
+    assert cited[3].passage == content.entries[3].parts[0].passage
     section, _ = outline(read_content(kettles, "Kettles › Cleaning"))
     assert section.startswith("- **Cleaning**: Clean a kettle")
     assert outline(read_content(shelved("none", {}, number=3))) == ("", ())
@@ -133,6 +133,7 @@ def test_an_outline_goes_as_deep_as_one_can_look_over(db: None) -> None:
     ]
     text, _ = outline(read_content(shelved("long", {"a.md": sections})))
     assert len(text.splitlines()) == 21
+    assert text.endswith("  - **Part 19**: Detail 0 says much here. [20]")
     flat = [("text", ["Kettles", f"Part {part}"], "Something.") for part in range(300)]
     text, _ = outline(read_content(shelved("flat", {"a.md": flat}, number=2), "Kettles"))
     assert len(text.splitlines()) <= MOST_LINES + 1

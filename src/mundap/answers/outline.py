@@ -25,7 +25,7 @@ _Key = tuple[str, ...]  # a page's path and a trail of headings below it
 
 @dataclass(slots=True)
 class _Line:
-    """A section of the outline; `entry` is the passage right under its heading, if it has one."""
+    """A section of the outline; `entry` is the passage that speaks for it, if there is one."""
 
     name: str
     depth: int
@@ -38,11 +38,10 @@ def outline(content: Content) -> tuple[str, tuple[Citation, ...]]:
     shown: list[str] = []
     citations: list[Citation] = []
     for line in lines[:MOST_LINES]:
-        sentence = _leading(line.entry) if line.entry else ""
         item = f"{'  ' * line.depth}- **{line.name}**"
-        if line.entry and sentence:
-            number = len(citations) + 1
-            item += f": {_shown(sentence)} [{number}]"
+        if line.entry:
+            sentence, number = _leading(line.entry), len(citations) + 1
+            item += f": {_shown(sentence)} [{number}]" if sentence else f" [{number}]"
             citations.append(_cited(line.entry, number, sentence))
         shown.append(item)
     if len(lines) > MOST_LINES:
@@ -61,7 +60,8 @@ def _lines(content: Content) -> list[_Line]:
     for entry, trail in zip(content.entries, trails, strict=True):
         for size in range(base, min(len(trail), depth) + 1):
             line = lines.setdefault(trail[:size], _Line(trail[size - 1], size - base))
-            if size == len(trail) and line.entry is None:
+            # What stands below is said by a line of its own, unless that is too deep.
+            if size in (len(trail), depth) and line.entry is None:
                 line.entry = entry
     return list(lines.values())
 
@@ -103,4 +103,4 @@ def _shown(sentence: str) -> str:
 
 def _cited(entry: Evidence, number: int, sentence: str) -> Citation:
     numbered = replace(entry, number=number)
-    return quote_citation(numbered, entry.parts[0], sentence)
+    return quote_citation(numbered, entry.parts[0], sentence or entry.text[:SENTENCE_CHARACTERS])

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
+
+from django.urls import reverse
 
 from mundap.accounts.models import User
 from mundap.answers.markup import MARKER, units
@@ -47,6 +50,7 @@ class ShownPassage:
     is_doubtful: bool = False
     is_changed: bool = False
     note: str = ""
+    summary_url: str = ""
 
 
 def shown_passage(
@@ -78,6 +82,7 @@ def _in_place(
     quoted = _quoted_range(passage, citation) if citation else None
     others = list(_quotations(answer, citation["number"])) if citation else []
     headings = passage.headings or [document.title or document.path]
+    summaries = reverse("summaries:summary", args=[passage.collection.slug])
     return ShownPassage(
         place=headings[-1],
         trail=tuple(headings[:-1]),
@@ -89,6 +94,7 @@ def _in_place(
         is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
         note=note,
+        summary_url=f"{summaries}?{urlencode({'section': passage.pk})}",
     )
 
 
