@@ -132,7 +132,7 @@ def _follows(before: Word, word: Word) -> bool:
 
 def _columns(segments: list[Segment], *, depth: int = 0) -> Iterator[list[Segment]]:
     """Yield groups of segments in reading order, each within one column."""
-    gutter = _gutter(segments) if depth < 4 and len(segments) >= 2 * _MIN_COLUMN_LINES else None
+    gutter = _gutter(segments) if depth < 4 else None
     if gutter is None:
         if segments:
             yield segments
@@ -159,25 +159,24 @@ def _band(segments: list[Segment], gutter: float, depth: int) -> Iterator[list[S
         yield segments
 
 
-def _gutter(segments: Sequence[Segment]) -> float | None:
-    """Return the middle of the widest gap between two columns of text, or None."""
+def _gutter(segments: Sequence[Segment], *, depth: int = 0) -> float | None:
+    """Return the middle of the clearest gap between two columns of text, or None."""
+    if depth > 1 or len(segments) < 2 * _MIN_COLUMN_LINES:
+        return None
     first, last = min(each.x0 for each in segments), max(each.x1 for each in segments)
     width = last - first
-    best: tuple[int, float, float] | None = None
-    ends = sorted({round(each.x1, 1) for each in segments if each.x1 < last - width * 0.2})
-    for end in _thinned(ends):
-        right = [each.x0 for each in segments if each.x0 > end]
-        if not right or end < first + width * 0.2:
-            continue
-        middle = end + min(min(right) - end, 20.0) / 2
-        crossing = [each for each in segments if each.x0 < middle < each.x1]
-        gap = min((each.x0 for each in segments if each.x0 >= middle), default=last) - end
-        if gap < _MIN_GUTTER or len(crossing) > len(segments) * _MAX_CROSSING:
-            continue
-        candidate = (len(crossing), -gap, middle)
-        if (best is None or candidate < best) and _separates(segments, middle, width):
-            best = candidate
-    return best[2] if best else None
+    candidates: list[tuple[int, float, float]] = []
+    ends = sorted({round(each.x1, 1) for each in segments})
+    for end in _thinned([end for end in ends if width * 0.2 < end - first < width * 0.8]):
+        gap = min((each.x0 for each in segments if each.x0 > end), default=end) - end
+        middle = end + min(gap, 20.0) / 2
+        crossing = sum(each.x0 < middle < each.x1 for each in segments)
+        if gap >= _MIN_GUTTER and crossing <= len(segments) * _MAX_CROSSING:
+            candidates.append((crossing, -gap, middle))
+    likeliest = sorted(candidates)[:4]
+    return next(
+        (middle for *_, middle in likeliest if _separates(segments, middle, width, depth)), None
+    )
 
 
 def _thinned(values: Sequence[float]) -> list[float]:
@@ -186,11 +185,14 @@ def _thinned(values: Sequence[float]) -> list[float]:
     return kept[:: len(kept) // 100 + 1]
 
 
-def _separates(segments: Sequence[Segment], gutter: float, width: float) -> bool:
+def _separates(segments: Sequence[Segment], gutter: float, width: float, depth: int) -> bool:
     left = [each for each in segments if each.x1 <= gutter]
     right = [each for each in segments if each.x0 >= gutter]
     return all(
-        _is_text(side) and _width(side) >= width * _MIN_COLUMN_SHARE for side in (left, right)
+        side
+        and _width(side) >= width * _MIN_COLUMN_SHARE
+        and (_is_text(side) or _gutter(side, depth=depth + 1) is not None)
+        for side in (left, right)
     )
 
 
