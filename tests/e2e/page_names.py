@@ -14,5 +14,9 @@ SIGNED_IN = {
     "passage": "/passages/{passage}/?message={message}&n=1",
     "sources": "/messages/{message}/sources/",
     "versions": "/messages/{message}/versions/",
+    "shelf": "/shelf/",
+    "collection": "/shelf/tea/",
+    "try a search": "/shelf/tea/search/?q=green+tea",
+    "add files": "/add/files/",
     "nothing there": "/nowhere/",
 }

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+import psycopg
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
+from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict, InvalidInput, TooLarge
@@ -34,6 +36,13 @@ MEGABYTE = 1 << 20
 # What belongs to pages without being one: Sphinx's and MkDocs' settings, and what pages include.
 _BESIDE_PAGES = ("conf.py", "objects.inv", "mkdocs.yml")
 _INCLUDED = ".inc"
+_WRITE = """
+    INSERT INTO library_storedfile
+        (id, collection_id, path, content, size_bytes, given_by_id, created_at, updated_at)
+    VALUES (%(id)s, %(collection)s, %(path)s, %(content)b, %(size_bytes)s, %(given_by)s, now(), now())
+    ON CONFLICT (collection_id, path) DO UPDATE SET content = excluded.content,
+        size_bytes = excluded.size_bytes, given_by_id = excluded.given_by_id, updated_at = now()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +214,17 @@ def _contents(user: User, file: UploadedFile[bytes], folder: Path) -> Iterator[t
 
 
 def _store(user: User, collection: Collection, path: str, content: bytes) -> None:
-    file = StoredFile(
-        collection=collection, path=path, content=content, size_bytes=len(content), given_by=user
-    )
-    StoredFile.objects.bulk_create(
-        [file],
-        update_conflicts=True,
-        unique_fields=["collection", "path"],
-        update_fields=["content", "size_bytes", "given_by", "updated_at"],
-    )
+    values = {
+        "id": uuid7(),
+        "collection": collection.pk,
+        "path": path,
+        "content": content,
+        "size_bytes": len(content),
+        "given_by": user.pk,
+    }
+    # By psycopg's own cursor: Django's writes the bytes as text first, several times their size in memory.
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(_WRITE, values)
 
 
 def _check_room(user: User, collection: Collection) -> None:

@@ -1,0 +1,114 @@
+"""The shelf in a real browser: files are dropped, read and found; staff add a source and watch it being read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import MUNDAP, PASSWORD, Watched
+
+READ_MS = 40_000  # a worker looks every two seconds, and then reads
+STAFF = "staff@example.org"
+COFFEE = "# Coffee\n\nGrind the beans shortly before brewing.\n"
+# What a drop brings along can only be made in the page.
+DROP = """([name, content]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([content], name));
+    document.querySelector(".drop").dispatchEvent(
+        new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+}"""
+
+
+def rows(page: Page) -> list[str]:
+    return [" ".join(row.split()) for row in page.locator(".sent li").all_inner_texts()]
+
+
+def test_files_are_dropped_read_and_found(watched: Watched) -> None:
+    watched.expected = ["status of 400"]
+    page = watched.sign_up()
+    page.goto(f"{watched.server}/add/files/")
+    page.locator("#title").fill("Coffee")
+    for file in (["coffee.md", COFFEE], ["broken.zip", "PK"], ["picture.png", "x"]):
+        page.evaluate(DROP, file)
+    assert rows(page) == [
+        "coffee.md waiting",
+        "broken.zip waiting",
+        "picture.png not a format that can be read",
+    ]
+    page.get_by_role("button", name="Add", exact=True).click()
+    sent = page.locator(".sent li")
+    expect(sent.nth(0).locator(".outcome")).to_have_text("stored")
+    expect(sent.nth(0).locator("progress")).to_have_js_property("value", 100)
+    expect(sent.nth(1).locator(".outcome")).to_contain_text("archive")
+    page.get_by_role("button", name="Add", exact=True).click()
+    # It is read while one looks at it.
+    expect(page).to_have_url(re.compile(r"/shelf/coffee-\w+/$"))
+    expect(page.locator("#state")).to_contain_text("Brought up to date", timeout=READ_MS)
+    page.get_by_role("link", name="Coffee", exact=True).click()
+    expect(page.locator(".passages pre")).to_contain_text("Grind the beans")
+    page.go_back()
+    page.locator("#try-q").fill("grind the beans")
+    page.locator("#try-q").press("Enter")
+    expect(page.locator(".passages h2")).to_have_text("Coffee")
+    page.goto(f"{watched.server}/")
+    expect(page.get_by_label("Coffee")).to_be_enabled()
+
+
+@pytest.mark.parametrize("watched", [{"java_script_enabled": False}], indirect=True)
+def test_without_scripts_files_are_sent_by_the_form(watched: Watched) -> None:
+    page = watched.sign_up()
+    page.goto(f"{watched.server}/add/files/")
+    page.locator("#title").fill("Coffee")
+    page.locator("#files").set_input_files(
+        [{"name": "coffee.md", "mimeType": "text/markdown", "buffer": COFFEE.encode()}]
+    )
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Coffee")
+    page.goto(f"{watched.server}/shelf/")
+    page.get_by_role("link", name="Coffee").first.click()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("link", name="Delete this collection").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.locator(".notice")).to_contain_text("is deleted")
+
+
+def test_staff_add_a_source_and_watch_it(
+    watched: Watched, _environment: dict[str, str], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text(f"# Page {number}\n\nText.", encoding="utf-8")
+    subprocess.run(
+        [*MUNDAP, "create-admin", STAFF],
+        env=_environment | {"MUNDAP_ADMIN_PASSWORD": PASSWORD},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    page = watched.page
+    page.goto(f"{watched.server}/accounts/login/?next=/add/source/")
+    page.locator("input[type=email]").fill(STAFF)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.locator("main button.is-main").click()
+    # The kinds that the typed beginning may become.
+    page.locator("#source").fill("s")
+    expect(page.locator("#kinds > div:visible")).to_have_count(3)
+    page.locator("#source").fill(f"dir:{tmp_path}")
+    expect(page.locator("#kinds > div:visible")).to_have_count(1)
+    page.locator("summary").click()
+    page.locator("#slug").fill("pages")
+    page.get_by_role("button", name="Add and read it").click()
+    expect(page.locator("#state")).to_contain_text("Brought up to date", timeout=READ_MS)
+    expect(page.locator("[data-part=documents] tbody tr")).to_have_count(3)
+    expect(page.locator("[data-part=runs] .counts")).to_contain_text("3 new")
+    page.get_by_role("button", name="Refresh now").click()
+    expect(page.locator("[data-part=runs] .counts").first).to_contain_text(
+        "3 unchanged", timeout=READ_MS
+    )
+    page.locator("[data-part=runs] a").first.click()
+    expect(page.locator("[data-part=pages] tbody tr")).to_have_count(3)
