@@ -187,7 +187,7 @@ def test_a_collection_that_one_cannot_see_any_more(
 
 
 def test_an_older_version_names_the_current_one(
-    alice_api: Api, users: dict[str, User], shelf: Collection
+    alice_api: Api, users: dict[str, User], shelf: Collection, client: Client
 ) -> None:
     answer = answer_citing_all(users["alice"], shelf)
     Collection.objects.filter(pk=shelf.pk).update(is_current=False, version="1", family="shelf")
@@ -201,6 +201,10 @@ def test_an_older_version_names_the_current_one(
     shown = alice_api.get(path).json()
     assert shown["newer"] == {"slug": "shelf-2", "title": "Shelf", "version": "2"}
     assert {one["state"] for one in shown["results"]} == {"same"}
+    client.force_login(users["alice"])
+    page = BeautifulSoup(client.get(f"/chats/{answer.chat_id}/").content, "html.parser")
+    assert page.select_one(".notice a")["href"] == "/?collection=shelf-2"
+    assert "The current one is 2." in page.select_one(".notice").get_text()
     # The chat stays with the version that it began with, also when its next question is asked.
     turn = alice_api.ask("How do I use Redis?", chat=str(answer.chat_id)).json()
     assert turn["message"]["citations"]
@@ -210,7 +214,7 @@ def test_an_older_version_names_the_current_one(
 
 
 def test_others_see_nothing(
-    alice_api: Api, bob_api: Api, nobody: Api, users: dict[str, User], shelf: Collection
+    alice_api: Api, bob_api: Api, nobody: Api, users: dict[str, User], shelf: Collection, settings
 ) -> None:
     answer = answer_citing_all(users["alice"], shelf)
     path = f"messages/{answer.pk}/citations/"
@@ -222,6 +226,9 @@ def test_others_see_nothing(
     Chat.objects.update(deleted_at="2026-01-01T00:00Z")
     assert alice_api.get(path).status_code == 404
     assert notes_of(users["bob"], [answer.pk]) == {}
+    limits = {"DEFAULT_THROTTLE_RATES": {"user": "1/min", "address": "1/min"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | limits
+    assert alice_api.get(path).status_code == 429
 
 
 def test_it_takes_few_statements_however_many_citations(

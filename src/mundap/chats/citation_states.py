@@ -91,7 +91,7 @@ def read_states(user: User, message_id: UUID) -> MessageStates:
     return MessageStates(
         collection,
         tuple(states_of(user, message.citations, collection_id=about)),
-        _find_newer(user, collection) if collection else None,
+        find_newer(user, collection),
     )
 
 
@@ -205,8 +205,9 @@ def _has_quote(citation: Mapping[str, Any], row: Passage) -> bool:
     return find_quote(row.text, citation["quote"]) is not None
 
 
-def _find_newer(user: User, collection: Collection) -> Collection | None:
-    if collection.is_current:
+def find_newer(user: User, collection: Collection | None) -> Collection | None:
+    """Return the current version of what this collection is an older one of, if the user may see it."""
+    if collection is None or collection.is_current:
         return None
     family = list_collections_for(user).filter(family=collection.family, is_current=True)
     return family.first()

@@ -19,7 +19,7 @@ from mundap.accounts.models import User
 from mundap.chats import selectors, store
 from mundap.chats.books import Book, books_for, grouped
 from mundap.chats.chat_list import list_chats
-from mundap.chats.citation_states import notes_of
+from mundap.chats.citation_states import find_newer, notes_of
 from mundap.chats.feedback import REASONS
 from mundap.chats.list_pages import find_deleted
 from mundap.chats.listed import side
@@ -99,6 +99,7 @@ def _chat_page(
         | _conversation(user, current, body["messages"])
         | {
             "before": body["before"],
+            "newer": find_newer(user, current.collection),
             "edited": typed if is_edit else "",
         }
     )
