@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from mundap.errors import FetchFailed, RobotsDisallow
 from mundap.library.crawling import pace
 from mundap.library.crawling.addresses import AddressRules
+from mundap.library.crawling.decoding import decoded
 from mundap.library.crawling.web import Limits, Web
 from tests.library.crawling.conftest import LIMITS
 from tests.library.crawling.server import Handler, Site, page
@@ -99,6 +101,15 @@ class TestBadServers:
         failed = failure(web, site.does("/a", act).url + "a")
         assert said in failed.message
         assert not failed.is_retryable
+
+    def test_a_bomb_does_not_go_off_in_memory(self):
+        bomb = gzip.compress(bytes(100_000_000))
+        tracemalloc.start()
+        with pytest.raises(FetchFailed, match="larger than"):
+            decoded([bomb], "gzip", max_bytes=200_000, name="a")
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak_bytes < 2_000_000
 
     def test_more_than_it_said_is_not_taken_for_the_next_page(self, web: Web, site: Site):
         forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"

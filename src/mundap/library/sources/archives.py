@@ -26,7 +26,11 @@ MAX_BYTES = 1_000_000_000
 MAX_STREAM_BYTES = 2 * MAX_BYTES
 _CHUNK_BYTES = 1 << 20
 _LINK_BYTES = 4096
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_PACKED: dict[bytes, Callable[[Path], object]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 # Two members of one name, a file that is also a folder, a name that is too long.
 _BAD_NAMES = {
     errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL,
@@ -168,12 +172,12 @@ def _is_tar(file: Path) -> bool:
     """Return whether it begins like a tar, packed or not. Python's own test reads on, as far as the file leads it."""
     try:
         with _plain(file) as stream:
-            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:  # nothing but zeros: an empty one
-        return True
+            head = stream.read(tarfile.BLOCKSIZE)
+        if head.strip(b"\0"):  # zeros are the end of one, so nothing but zeros is an empty one
+            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, OSError, EOFError, zlib.error, lzma.LZMAError):
         return False
-    return True
+    return bool(head)
 
 
 def _plain(file: Path) -> IO[bytes]:
