@@ -64,7 +64,7 @@ class PageFetcher:
         self._follow(run, row, fetched.links)
         match fetched.kind:
             case FetchKind.UNCHANGED:
-                runs.settle(row, RunPage.State.UNCHANGED)
+                self._unchanged(row, known, fetched.etag, fetched.last_modified)
             case FetchKind.GONE:
                 runs.settle(row, RunPage.State.GONE)
             case FetchKind.LEFT_OUT:
@@ -83,15 +83,18 @@ class PageFetcher:
         known = self._known(run, row)
         if known.content_hash != given.content_hash:
             return replace(arrived, given=given)
+        self._unchanged(row, known, arrived.etag, arrived.last_modified)
+        return None
+
+    @transaction.atomic
+    def _unchanged(self, row: RunPage, known: Document, etag: str, last_modified: str) -> None:
         Document.objects.filter(pk=known.pk).update(
-            url=row.url,
-            etag=arrived.etag,
-            last_modified=arrived.last_modified,
-            state=Document.State.READY if known.state == Document.State.STALE else known.state,
-            error="" if known.state == Document.State.STALE else known.error,
+            url=row.url, etag=etag, last_modified=last_modified
+        )
+        Document.objects.filter(pk=known.pk, state=Document.State.STALE).update(
+            state=Document.State.READY, error=""
         )
         runs.settle(row, RunPage.State.UNCHANGED)
-        return None
 
     def _known(self, run: Run, row: RunPage) -> Document:
         found = Document.objects.filter(collection=run.collection_id, path=row.path).defer("text")

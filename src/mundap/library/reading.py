@@ -229,7 +229,7 @@ class ReadingPool:
     def submit(self, folder: Path, pages: Sequence[GivenPage]) -> Future[list[ReadPage]]:
         """Start reading pages whose source's context is kept in the folder."""
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or not self._pool.active:
                 self._pool = ProcessPool(
                     self.processes,
                     initializer=_start,
@@ -264,7 +264,7 @@ class ReadingPool:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
 
 

@@ -149,16 +149,18 @@ def claim_run(worker: Worker) -> Run | None:
     return run
 
 
+# Materialized, or Postgres may pick rows once more for each that it updates.
 _CLAIM = """
-    UPDATE library_runpage SET state = 'reading', worker_id = %(worker)s, attempts = attempts + 1
-    WHERE id IN (
+    WITH picked AS MATERIALIZED (
         SELECT page.id FROM library_runpage AS page
             JOIN library_run AS run ON run.id = page.run_id AND run.state = 'reading'
-        WHERE page.state = 'waiting' AND (page.not_before IS NULL OR page.not_before <= now())
+        WHERE page.state = 'waiting' AND (page.not_before IS NULL OR page.not_before <= statement_timestamp())
             AND (%(run)s::uuid IS NULL OR run.id = %(run)s)
         ORDER BY run.id, page.id LIMIT %(most)s FOR UPDATE OF page SKIP LOCKED
     )
-    RETURNING id
+    UPDATE library_runpage SET state = 'reading', worker_id = %(worker)s, attempts = attempts + 1
+    FROM picked WHERE library_runpage.id = picked.id
+    RETURNING library_runpage.id
 """
 
 
@@ -218,7 +220,7 @@ def settle(page: RunPage, state: RunPage.State, *, error: str = "") -> None:
 def finish_if_read(run: Run) -> bool:
     """Finish the run if all its pages are read, and return whether it is over."""
     if run.pages.filter(state__in=RunPage.OPEN).exists():
-        return False
+        return not Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED).exists()
     with transaction.atomic():
         locked = Run.objects.select_for_update().filter(pk=run.pk).first()
         if locked is None or locked.state != Run.State.READING:
