@@ -396,8 +396,7 @@ def _embed_terms(
                 [model, [key for key, _ in terms], [as_text(vector) for vector in vectors]],
             )
         if not is_coming:
-            # Searches remember what words were mapped to until the collection's index is a newer one.
-            LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
+            _forget_what_words_were_mapped_to(collection)
 
 
 def _take_over_term_vectors(collection: Collection) -> None:
@@ -413,3 +412,9 @@ def _take_over_term_vectors(collection: Collection) -> None:
             """,
             {"model": embedding_model(), "collection": collection.pk},
         )
+    _forget_what_words_were_mapped_to(collection)
+
+
+def _forget_what_words_were_mapped_to(collection: Collection) -> None:
+    # Searches remember it until the collection's index is a newer one.
+    LexicalIndex.objects.filter(collection=collection).update(updated_at=timezone.now())
