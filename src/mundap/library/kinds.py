@@ -9,10 +9,27 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mundap.library import sources
 from mundap.library.uploads import SCHEME as UPLOAD
 
+# Marked for translation here; a kind that is not among them is told of in English.
+_TRANSLATED = (
+    gettext_noop(
+        "a folder, an archive or a single page on this machine; `#part` is a folder inside."
+    ),
+    gettext_noop("a folder of a git repository, at a branch, a tag or a commit."),
+    gettext_noop(
+        "the pages that a site lists for language models; `llms-full.txt` has them in itself."
+    ),
+    gettext_noop(
+        "a folder of a package's source distribution, found through pip's own configuration."
+    ),
+    gettext_noop("a site without a list of its pages; links below the path are followed."),
+    gettext_noop("the pages that its sitemaps name."),
+    gettext_noop("the pages that a Sphinx site's inventory (objects.inv) names."),
+)
 _FIRST_LINE = re.compile(r"`([^`]+)`(?:, ([^:]*))?: (.*)", re.DOTALL)
 
 
@@ -39,4 +56,11 @@ def _said() -> tuple[SourceKind, ...]:
 
 def source_kinds() -> list[SourceKind]:
     """Return the kinds that staff may name, in the reader's language."""
-    return [SourceKind(kind.scheme, kind.example, _(kind.about)) for kind in _said()]
+    return [
+        SourceKind(
+            kind.scheme,
+            kind.example,
+            _(kind.about) if kind.about in _TRANSLATED else kind.about,
+        )
+        for kind in _said()
+    ]
