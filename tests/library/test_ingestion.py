@@ -342,3 +342,23 @@ class TestTrouble:
     def test_it_goes_on_when_there_is_room(self, folder):
         done = again(folder)
         assert (done.added, done.passages) == (3, 5)
+
+
+class TestVersions:
+    def test_versions_stand_side_by_side_and_one_is_current(self, folder):
+        def shelve(**mark: object) -> Collection:
+            return ingest_source(f"dir:{folder}", ShelfMark(**mark))[0]
+
+        new = shelve(slug="tea", family="tea")
+        old = shelve(slug="tea-old", family="tea")
+        assert (new.is_current, old.is_current) == (True, False)
+        assert shelve(slug="tea-old", is_current=True).is_current
+        new.refresh_from_db()
+        assert not new.is_current
+        assert (new.passages.count(), old.passages.count()) == (5, 5)
+
+    def test_a_version_is_named_after_its_family(self):
+        mark = ShelfMark(family="pots", refresh_days=7)
+        collection, _ = ingest_source(f"dir:{DATA / 'sphinx'}", mark)
+        assert (collection.slug, collection.family) == ("pots-2-1", "pots")
+        assert (collection.version, collection.refresh_days) == ("2.1", 7)

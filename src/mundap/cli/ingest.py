@@ -39,13 +39,23 @@ if TYPE_CHECKING:
     help="Who may see it; default: everyone. What is private belongs to the first administrator.",
 )
 @click.option("--base-url", help="Where the pages are published; citations link there.")
+@click.option("--family", help="Documentation that this is one version of, as in `django`.")
+@click.option("--current", "is_current", is_flag=True, help="Offer this version of it first.")
+@click.option(
+    "--refresh-days",
+    type=click.IntRange(0, 365),
+    help="Have a worker read it again after so many days; default: 0, never.",
+)
 @click.option("--wait-vectors", is_flag=True, help="Wait until every passage has its vector.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
-def command(source: str, wait_vectors: bool, is_json: bool, **options: Any) -> None:
+def command(
+    source: str, wait_vectors: bool, is_json: bool, is_current: bool, **options: Any
+) -> None:
     """Read SOURCE into a collection. The same short name again brings it up to date.
 
     \b
     mundap ingest pypi:django==5.2.19#docs
+    mundap ingest pypi:django==4.2.20#docs --family django
     mundap ingest sphinx:https://docs.celeryq.dev/en/stable/
     mundap ingest dir:/path/to/handbook --category TEAM --title "Handbook" --language ko
     """
@@ -55,7 +65,9 @@ def command(source: str, wait_vectors: bool, is_json: bool, **options: Any) -> N
 
         with _bar("Reading", "page") as show:
             collection, ingested = ingest_source(
-                source, _mark(options), progress=lambda done, total, _path: show(done, total)
+                source,
+                _mark(options, is_current=is_current),
+                progress=lambda done, total, _path: show(done, total),
             )
         _index(collection, wait_vectors=wait_vectors)
         document = _document(collection, ingested, time.perf_counter() - begun)
@@ -64,7 +76,7 @@ def command(source: str, wait_vectors: bool, is_json: bool, **options: Any) -> N
             raise SourceError(collection.error or f"{source} has no text that can be read.")
 
 
-def _mark(options: dict[str, Any]) -> ShelfMark:
+def _mark(options: dict[str, Any], *, is_current: bool) -> ShelfMark:
     from django.core.exceptions import ValidationError
 
     from mundap.library.shelving import ShelfMark
@@ -78,7 +90,7 @@ def _mark(options: dict[str, Any]) -> ShelfMark:
                 option = f"--{name.replace('_', '-')}"
                 raise InvalidInput(f"{option}: {' '.join(messages)}") from exc
     owner = _first_administrator() if options["visibility"] == "private" else None
-    return ShelfMark(**options, owner=owner)
+    return ShelfMark(**options, is_current=is_current, owner=owner)
 
 
 def _check(given: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils.text import slugify
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict
@@ -27,12 +28,17 @@ class ShelfMark:
     language: str | None = None
     visibility: str | None = None
     base_url: str | None = None
+    family: str | None = None
+    refresh_days: int | None = None
+    is_current: bool = False  # it becomes the version that people are offered first
     owner: User | None = None
 
 
 def find_or_make(mark: ShelfMark, source: OpenedSource) -> Collection:
     """Return the collection of this short name, made if it is not there. Raises Conflict."""
     slug = mark.slug or source.about.slug
+    if mark.family and not mark.slug:
+        slug = slugify(f"{mark.family}-{source.about.version.replace('.', '-')}")
     collection = Collection.objects.filter(slug=slug).first()
     if collection is not None:
         return collection
@@ -48,7 +54,16 @@ def find_or_make(mark: ShelfMark, source: OpenedSource) -> Collection:
 
 def _label(mark: ShelfMark, source: OpenedSource) -> dict[str, Any]:
     """Return the fields that this run decides."""
-    names = ("title", "language", "visibility", "category", "title_no", "owner")
+    names = (
+        "title",
+        "language",
+        "visibility",
+        "category",
+        "title_no",
+        "family",
+        "refresh_days",
+        "owner",
+    )
     given = {name: getattr(mark, name) for name in names if getattr(mark, name) is not None}
     about = source.about
     return given | {
@@ -65,6 +80,9 @@ def relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> No
     for field, value in _label(mark, source).items():
         setattr(collection, field, value)
     with _number_taken(collection):
+        if mark.is_current and not collection.is_current:
+            Collection.objects.filter(family=collection.family).update(is_current=False)
+            collection.is_current = True
         collection.save()
 
 
