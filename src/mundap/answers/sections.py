@@ -20,6 +20,7 @@ from mundap.library.models import Collection, Passage
 from mundap.library.reading_order import place_of
 
 TRAIL_SEPARATOR = " › "
+MOST_TITLE = 200  # characters
 # Counted up when summaries of the same content would come out otherwise.
 _VERSION = 1
 
@@ -46,6 +47,13 @@ class Content:
     links: tuple[Link, ...]
     digest: str
     is_complete: bool
+
+    @property
+    def own_title(self) -> str:
+        """Return what the content itself is called: equal content may have another title in each collection."""
+        if self.headings:
+            return self.headings[-1]
+        return ", ".join(dict.fromkeys(entry.document for entry in self.entries))[:MOST_TITLE]
 
     @property
     def lead_hash(self) -> str:

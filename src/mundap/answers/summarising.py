@@ -72,7 +72,7 @@ async def summarise(
         material = f"{as_material(parts[0])}\n\n{_listed(_links_of(content, parts[0]))}"
         kind = "numbered passages"
     else:
-        writer = _NotesWriter(content.title, known, on_reply)
+        writer = _NotesWriter(content.own_title, known, on_reply)
         material = await writer.notes_of(
             [f"{as_material(part)}\n\n{_listed(_links_of(content, part))}" for part in parts]
         )
@@ -80,7 +80,7 @@ async def summarise(
     with override(language):
         asked = prompt(
             "summary",
-            title=content.title,
+            title=content.own_title,
             material=kind,
             language=get_language_info(language)["name"],
             ideas=_("Key ideas"),
