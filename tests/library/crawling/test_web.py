@@ -59,14 +59,32 @@ def then(first: bytes, act):
 
 class TestBadServers:
     @pytest.mark.parametrize(
+        "act",
+        [
+            hang,
+            then(HEAD, hang),
+            then(HEAD + b"\r\n", hang),
+            then(HEAD + b"Content-Length: 9\r\n\r\nhalf", hang),
+            then(HEAD + b"X-Slow: ", forever(b"a", every=0.05)),
+            then(HEAD + b"\r\n", forever(b"a", every=0.05)),
+        ],
+        ids=[
+            "silent",
+            "in the head",
+            "after it",
+            "in the body",
+            "drips its head",
+            "drips its body",
+        ],
+    )
+    def test_nobody_waits_for_ever(self, hasty: Web, site: Site, act):
+        failed = failure(hasty, site.does("/a", act).url + "a")
+        assert "did not answer in time" in failed.message
+        assert failed.is_retryable
+
+    @pytest.mark.parametrize(
         ("act", "said"),
         [
-            (hang, "in time"),
-            (then(HEAD, hang), "in time"),
-            (then(HEAD + b"\r\n", hang), "in time"),
-            (then(HEAD + b"Content-Length: 9\r\n\r\nhalf", hang), "in time"),
-            (then(HEAD + b"X-Slow: ", forever(b"a", every=0.05)), "in time"),
-            (then(HEAD + b"\r\n", forever(b"a", every=0.05)), "in time"),
             (raw(HEAD + b"Content-Length: 1000\r\n\r\n<p>not all of it"), "broke off"),
             (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), "broke off"),
             (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"), "no HTTP"),
@@ -76,8 +94,7 @@ class TestBadServers:
             (raw(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"tea" * 99)[:-9]), "broke off"),
             (raw(HEAD + b"Content-Encoding: gzip\r\n\r\nnot packed at all"), "packed wrongly"),
         ],
-        ids=["silent", "silent in the head", "silent after it", "silent in the body", "drips its head",
-             "drips its body", "less than it said", "a chunk less", "no chunk", "nothing", "another protocol",
+        ids=["less than it said", "a chunk less", "no chunk", "nothing", "another protocol",
              "a long header", "half packed", "packed wrongly"],
     )  # fmt: skip
     def test_is_tried_again_later(self, web: Web, site: Site, act, said):
@@ -103,7 +120,7 @@ class TestBadServers:
         assert not failed.is_retryable
 
     def test_a_bomb_does_not_go_off_in_memory(self):
-        bomb = gzip.compress(bytes(100_000_000))
+        bomb = gzip.compress(bytes(20_000_000))
         tracemalloc.start()
         with pytest.raises(FetchFailed, match="larger than"):
             decoded([bomb], "gzip", max_bytes=200_000, name="a")

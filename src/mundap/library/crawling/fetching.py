@@ -82,11 +82,11 @@ def _read(web: Web, reply: Reply, page: WebPage, scope: Scope) -> FetchedPage:
         last_modified=reply.headers.get("last-modified", "")[:100],
     )
     if format_name == "html":
-        head = read_head(fetched.content, reply.url)
+        head = read_head(fetched.content, reply.url, has_links=scope.is_followed)
         wishes |= head.robots
         if elsewhere := _canonical(web, head, page, scope):
             return elsewhere
-        if scope.is_followed and "nofollow" not in wishes:
+        if "nofollow" not in wishes:
             fetched = replace(fetched, links=_links(head, page, scope))
     if "noindex" in wishes:
         return _left_out(fetched, "The page asks not to be indexed (noindex).")

@@ -27,8 +27,8 @@ class HtmlPage:
     links: tuple[str, ...] = ()
 
 
-def read_head(content: bytes, url: str) -> HtmlPage:
-    """Return what the page says. What cannot be read as HTML says nothing."""
+def read_head(content: bytes, url: str, *, has_links: bool = False) -> HtmlPage:
+    """Return what the page says, its links only if they are asked for. What cannot be read as HTML says nothing."""
     parser = lxml_html.HTMLParser(
         remove_comments=True, no_network=True, encoding="utf-8" if _is_utf8(content) else None
     )
@@ -42,9 +42,9 @@ def read_head(content: bytes, url: str) -> HtmlPage:
         title=" ".join((tree.findtext(".//title") or "").split()),
         language=(tree.get("lang") or "").strip(),
         canonical=_joined(base, canonical) if canonical else "",
-        is_by_sphinx=_is_by_sphinx(tree),
+        is_by_sphinx=has_links and _is_by_sphinx(tree),
         robots=_robots(tree),
-        links=_links(tree, base),
+        links=_links(tree, base) if has_links else (),
     )
 
 

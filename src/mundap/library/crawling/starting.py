@@ -53,8 +53,9 @@ def start(address: str, web: Web, *, must_be_there: bool = False) -> Start:
         return Start(folder, url, only, HtmlPage())
     if must_be_there:
         check_there(reply)
-    head = read_head(reply.content, reply.url) if reply.status == 200 else HtmlPage()
-    return Start(folder, reply.url if reply.status == 200 else url, only, head)
+    if reply.status != 200:
+        return Start(folder, url, only, HtmlPage())
+    return Start(folder, reply.url, only, read_head(reply.content, reply.url, has_links=True))
 
 
 def check_there(reply: Reply) -> None:

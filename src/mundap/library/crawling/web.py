@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,10 @@ MAX_CONNECTIONS = 20
 REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _RETRY_AFTER_SECONDS = 30.0
+
+
+# One for the process: reading the machine's certificates takes longer than many a page.
+_certificates = cache(httpcore2.default_ssl_context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Web:
         self._robots = RobotsCache(self._read_robots)
         self._deadline = Deadline()
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpcore2.default_ssl_context(),
+            ssl_context=_certificates(),
             max_connections=MAX_CONNECTIONS,
             keepalive_expiry=15.0,
             network_backend=GuardedBackend(rules, resolve, self._deadline),
@@ -230,7 +235,8 @@ class Web:
                 retry_after_seconds=seconds,
                 was_asked=False,
             )
-        time.sleep(seconds)
+        if seconds:
+            time.sleep(seconds)
 
     def _check_passing(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
         """Raise FetchFailed for a status that may be another one later; the whole host is left alone if it says so."""
