@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from tests.scripted_model import ScriptedModel
 
@@ -77,16 +77,19 @@ def e2e_model() -> Iterator[ScriptedModel]:
 def _environment(
     tmp_path_factory: pytest.TempPathFactory, e2e_model: ScriptedModel
 ) -> dict[str, str]:
-    """What the server is started with: nothing of the tests' own parts."""
-    home = tmp_path_factory.mktemp("home")
+    return environment_for(tmp_path_factory.mktemp("home"), e2e_model)
+
+
+def environment_for(home: Path, model: ScriptedModel) -> dict[str, str]:
+    """Return what the server is started with: nothing of the tests' own parts."""
     own = ("MUNDAP_", "OPENAI_", "EMAIL_", "DATABASE_", "REDIS_", "DJANGO_", "SECRET_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return inherited | {
         "MUNDAP_HOME": str(home),
-        "MUNDAP_EMBEDDING_BASE_URL": e2e_model.url,
+        "MUNDAP_EMBEDDING_BASE_URL": model.url,
         "MUNDAP_EMBEDDING_API_KEY": "test",
         "MUNDAP_EMBEDDING_MODEL": "embedder",
-        "OPENAI_BASE_URL": e2e_model.url,
+        "OPENAI_BASE_URL": model.url,
         "OPENAI_API_KEY": "test",
         "MUNDAP_CHAT_MODEL": "scripted",
         "MUNDAP_THROTTLE_TURNS": "1000/min",
@@ -246,6 +249,7 @@ def script(model: ScriptedModel, answer: str, *, hold_after: int | None = None) 
 
 
 def ask(page: Page, text: str = QUESTION) -> None:
+    expect(page.locator("#send")).to_be_visible()  # nothing is being written
     page.locator("#text").fill(text)
     page.locator("#text").press("Enter")
 

@@ -143,7 +143,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mundap.web.compression.CompressedPages",
+    "mundap.web.compression.CompressedFiles",
     "mundap.config.private_replies.private_replies",
     "csp.middleware.CSPMiddleware",
     "mundap.config.bad_input.BadInputMiddleware",
