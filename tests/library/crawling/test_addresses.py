@@ -68,7 +68,8 @@ class TestUrls:
             "https:///etc", "https://me:secret@docs.example.org/", "https://docs.example.org@127.0.0.1/",
             "http://127.0.0.1\\@docs.example.org/", "https://docs.example.org:8080/", "http://own.example:8001/",
             "http://corp.example:9/", "https://docs.example.org:port/", "http://[fe80::1%25eth0]:22/",
-            "http://[::1/", "http://a..b/", "http://a b/", "http://a/" + "x" * 2000, "http://-/", "http://ex%41mple/",
+            "http://[::1/", "http://a..b/", "http://a b/", "http://a/" + "x" * 2000, "http://-/",
+            "http://a/\ud800", "http://\ud800/", "http://ex%41mple/",
         ],
     )  # fmt: skip
     def test_that_are_none_or_not_to_be_asked(self, url):

@@ -35,6 +35,7 @@ def path(url: str, **scope) -> str | None:
         ("https://coffee.example/docs/a.html", None),
         ("https://me@tea.example/docs/a.html", None),
         ("mailto:me@tea.example", None),
+        ("\ud800.html", None),
         ("ftp://tea.example:21/docs/a.html", None),
         ("https://tea.example:port/docs/", None),
         ("/docs/a//b.html", None),

@@ -287,6 +287,14 @@ class TestManners:
         assert 90 < failed.retry_after_seconds <= 100
         assert site.paths == ["/a"]
 
+    @pytest.mark.parametrize(
+        "text", ["²", "-5", "soon", "Mon, 01 Jan 0001 00:00:00 -0000", "9" * 400, ""]
+    )
+    def test_what_is_no_time_is_some_time(self, web: Web, site: Site, text):
+        failed = failure(web, site.add("/a", status=503, Retry_After=text).url + "a")
+        assert failed.is_retryable
+        assert 0 < failed.retry_after_seconds <= pace.MAX_HOLD_OFF_SECONDS
+
     def test_nobody_is_left_alone_for_ever(self, web: Web, site: Site):
         site.add("/a", status=503, Retry_After="999999999")
         assert failure(web, site.url + "a").retry_after_seconds == pace.MAX_HOLD_OFF_SECONDS

@@ -35,7 +35,8 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 # Tunnels (Teredo, ORCHID, 6to4) and addresses for examples: of the global range, and nobody's server.
 _NO_SERVERS_IPV6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 
-_SAFE_IN_QUERY = "/%:@!$&'()*+,;=~-._?"
+# What may stand in a path, and the sign of what is encoded already.
+SAFE = "/%:@!$&'()*+,;=~-._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class AddressRules:
         """Return the address in its parts. Raises FetchFailed where it may not be asked."""
         try:
             parts = urlsplit(url.strip())
-            port = parts.port
+            port, path = parts.port, _path(parts.path, parts.query)
         except ValueError as exc:
             raise FetchFailed(f"{url[:200]!r} is not an address: {exc}.") from exc
         if parts.scheme not in _PORTS or not parts.hostname:
@@ -87,12 +88,7 @@ class AddressRules:
             )
         if "@" in parts.netloc:
             raise FetchFailed("An address with a user's name or password in it is not asked.")
-        target = Target(
-            parts.scheme,
-            _host(parts.hostname),
-            port or _PORTS[parts.scheme],
-            _path(parts.path, parts.query),
-        )
+        target = Target(parts.scheme, _host(parts.hostname), port or _PORTS[parts.scheme], path)
         if target.port not in _PORTS.values() and not self.is_own(target.host, target.port):
             raise FetchFailed(
                 f"{target.origin} has an unusual port. Only hosts that MUNDAP_CRAWL_OWN_HOSTS names may have one."
@@ -130,8 +126,8 @@ def _host(name: str) -> str:
 
 def _path(path: str, query: str) -> str:
     """Return the path as it is sent: what may not stand there is percent-encoded, what is so already stays."""
-    sent = quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
-    return f"{sent}?{quote(query, safe=_SAFE_IN_QUERY)}" if query else sent
+    sent = quote(path or "/", safe=SAFE)
+    return f"{sent}?{quote(query, safe=SAFE + '?')}" if query else sent
 
 
 def is_public(address: Address) -> bool:

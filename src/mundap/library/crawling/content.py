@@ -73,7 +73,7 @@ def as_utf8(content: bytes, content_type: str) -> bytes:
     except UnicodeDecodeError:
         try:
             return content.decode(charset).encode("utf-8")
-        except (UnicodeError, LookupError):
+        except (ValueError, LookupError):
             return content
     return content
 

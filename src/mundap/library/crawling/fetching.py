@@ -78,8 +78,8 @@ def _read(web: Web, reply: Reply, page: WebPage, scope: Scope) -> FetchedPage:
         page.url,
         content=as_utf8(reply.content, content_type),
         format_name=format_name,
-        etag=reply.headers.get("etag", "")[:500],
-        last_modified=reply.headers.get("last-modified", "")[:100],
+        etag=_kept(reply.headers.get("etag", ""), 500),
+        last_modified=_kept(reply.headers.get("last-modified", ""), 100),
     )
     if format_name == "html":
         head = read_head(fetched.content, reply.url, has_links=scope.is_followed)
@@ -94,6 +94,11 @@ def _read(web: Web, reply: Reply, page: WebPage, scope: Scope) -> FetchedPage:
         kind = content_type.partition(";")[0].strip() or "of no declared type"
         return _left_out(fetched, f"It is no kind of file that Mundap reads ({kind[:100]}).")
     return fetched
+
+
+def _kept(header: str, most: int) -> str:
+    """Return a header to ask with the next time, if it is one that can be sent."""
+    return header if len(header) <= most and header.isascii() and header.isprintable() else ""
 
 
 def _left_out(fetched: FetchedPage, reason: str) -> FetchedPage:

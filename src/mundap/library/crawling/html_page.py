@@ -34,7 +34,7 @@ def read_head(content: bytes, url: str, *, has_links: bool = False) -> HtmlPage:
     )
     try:
         tree = lxml_html.document_fromstring(content, parser=parser)
-    except (etree.ParserError, ValueError):
+    except (etree.LxmlError, ValueError):
         return HtmlPage()
     base = urljoin(url, _first(tree, "//base/@href"))
     canonical = _first(tree, "//link[translate(@rel, 'CANONICAL', 'canonical')='canonical']/@href")

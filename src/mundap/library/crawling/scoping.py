@@ -7,6 +7,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from mundap.library.crawling.addresses import SAFE
 from mundap.library.parsing import format_of_suffix
 from mundap.library.sources.listed import Scope, WebPage
 from mundap.library.sources.pages import MAX_PATH_BYTES, is_page_path
@@ -55,18 +56,19 @@ def _below(url: str, scope: Scope) -> str | None:
     """Return what stands after the base in this address, percent-encoded, with the query."""
     try:
         parts = urlsplit(urljoin(scope.base_url, url.strip()))
-        if not parts.path.startswith("//"):  # dots in the path, as in a/../b, are worked out by joining
+        if not parts.path.startswith(
+            "//"
+        ):  # dots in the path, as in a/../b, are worked out by joining
             parts = parts._replace(path=urlsplit(urljoin("http://host/", parts.path)).path)
         base = urlsplit(scope.base_url)
         is_same_host = _host(parts) == _host(base)
+        path, query = quote(parts.path, safe=SAFE), quote(parts.query, safe=SAFE + "?")
     except ValueError:
         return None
     if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc or not is_same_host:
         return None
-    path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
-    query = "" if scope.is_followed else quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     if scope.is_followed:
-        path = _PATH_PARAMETERS.sub("", path)
+        path, query = _PATH_PARAMETERS.sub("", path), ""
     if path + "/" == base.path:
         path = base.path
     if not path.startswith(base.path):

@@ -215,10 +215,7 @@ class Web:
                 extensions={"timeout": timeouts},
             ) as response,
         ):
-            found = {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in response.headers
-            }
+            found = {_text(name).lower(): _text(value) for name, value in response.headers}
             self._check_passing(target, response.status, found)
             yield Opened(response.status, found, response.iter_stream())
 
@@ -262,15 +259,23 @@ def open_web() -> Web:
     )
 
 
+def _text(header: bytes) -> str:
+    """Return what stands in a header; some servers write UTF-8 there, which nothing allows."""
+    try:
+        return header.decode("utf-8")
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
 def _retry_after(text: str) -> float | None:
     """Return the seconds that a Retry-After header means, which is a number or a date."""
-    if text.strip().isdigit():
+    if text.isascii() and text.strip().isdigit():
         return min(float(text), pace.MAX_HOLD_OFF_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
     return min(max(seconds, 0.0), pace.MAX_HOLD_OFF_SECONDS)
 
 
