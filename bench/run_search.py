@@ -238,6 +238,7 @@ def _run(
     """
     from mundap.retrieval.fusion import statement
     from mundap.retrieval.indexes import use_indexes
+    from mundap.retrieval.models import LexicalIndex
 
     def once(probe: Probe) -> tuple[float, list[Any]]:
         sql, parameters = statement(
@@ -246,11 +247,12 @@ def _run(
         begun = time.perf_counter()
         with transaction.atomic(), connection.cursor() as cursor:
             if not is_exact:
-                use_indexes(cursor)
+                use_indexes(cursor, passages=passages)
             cursor.execute(sql, parameters)
             keys = [row[0] for row in cursor.fetchall()]
         return (time.perf_counter() - begun) * 1000, keys
 
+    passages = LexicalIndex.objects.get(pk=collection.pk).passages
     for probe in asked[:10]:
         once(probe)
     server = psutil.Process(connection.connection.info.backend_pid)

@@ -19,6 +19,7 @@ from mundap.retrieval.embeddings import embedding_model
 from mundap.retrieval.models import LexicalIndex
 
 EXACT_LIMIT = 20_000  # passages; docs/retrieval.md has the times
+WIDE_FROM = 300_000  # passages; in more of them a scan loses more
 GRAPH_BYTES = 1_000  # a vector, beside its numbers, while the graph is built
 MOST_BUILD_MEMORY_MB = (
     4_096  # of the database's; with too little the graph is built on disk, many times slower
@@ -27,12 +28,15 @@ MOST_BUILD_MEMORY_MB = (
 _PREFIX = "embedding_hnsw_"
 
 
-def use_indexes(cursor: CursorWrapper) -> None:
-    """Set up the running transaction for a search by index.
+def use_indexes(cursor: CursorWrapper, *, passages: int) -> None:
+    """Set up the running transaction for a search by index in a collection of so many passages.
 
     An index covers all collections: the scan goes on until it has met enough passages of the one that is searched.
     """
-    cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 400")
+    width = 400 if passages <= WIDE_FROM else 1_000
+    cursor.execute(
+        f"SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = {width}"
+    )
 
 
 def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:

@@ -302,7 +302,7 @@ def _find(index: LexicalIndex, asked: _Asked, *, limit: int, question: str) -> l
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
     with transaction.atomic(), connection.cursor() as cursor:
-        use_indexes(cursor)
+        use_indexes(cursor, passages=index.passages)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 
