@@ -99,6 +99,7 @@ class TestWishes:
             ("", "nofollow, noarchive", True, False),
             ("", "Mundap: none", False, False),
             ("", "otherbot: noindex, nofollow", True, True),
+            ("", "otherbot: nofollow\r\nX-Robots-Tag: noindex", False, True),
         ],
     )
     def test_not_to_be_indexed_or_followed(

@@ -42,6 +42,7 @@ def path(url: str, **scope) -> str | None:
         ("%00.html", None),
         ("%ff.html", None),
         ("x" * 1001, None),
+        ("차" * 300, None),
         ("page?id=3", "page?id=3"),
         ("picture.png", None),
         ("archive.zip", None),
@@ -95,7 +96,8 @@ def test_its_address_is_written_in_one_way() -> None:
         ("https://a.example/docs", "https://a.example/docs/"),
         ("https://a.example/docs/", "https://a.example/docs/"),
         ("https://a.example/docs/index.html", "https://a.example/docs/"),
-        ("https://a.example/docs/5.2", "https://a.example/docs/"),
+        ("https://a.example/docs/5.2", "https://a.example/docs/5.2/"),
+        ("https://a.example/docs/objects.inv", "https://a.example/docs/"),
         ("https://a.example/docs/5.2/", "https://a.example/docs/5.2/"),
     ],
 )

@@ -49,11 +49,13 @@ def read_head(content: bytes, url: str, *, has_links: bool = False) -> HtmlPage:
 
 
 def header_robots(text: str) -> frozenset[str]:
-    """Return what an X-Robots-Tag header asks of everybody or of us."""
-    agent = _AGENT_NAMED.match(text)
-    if agent and agent[1].lower() != AGENT.lower():
-        return frozenset()
-    return _directives(text[agent.end() :] if agent else text)
+    """Return what X-Robots-Tag headers, one a line, ask of everybody or of us."""
+    found: frozenset[str] = frozenset()
+    for line in text.splitlines():
+        agent = _AGENT_NAMED.match(line)
+        if agent is None or agent[1].lower() == AGENT.lower():
+            found |= _directives(line[agent.end() :] if agent else line)
+    return found
 
 
 def _is_utf8(content: bytes) -> bool:

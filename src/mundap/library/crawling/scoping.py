@@ -7,7 +7,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from mundap.library.crawling.addresses import SAFE
+from mundap.library.crawling.addresses import MAX_URL, SAFE
 from mundap.library.parsing import format_of_suffix
 from mundap.library.sources.listed import Scope, WebPage
 from mundap.library.sources.pages import MAX_PATH_BYTES, is_page_path
@@ -15,6 +15,7 @@ from mundap.library.sources.pages import MAX_PATH_BYTES, is_page_path
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TYPES = mimetypes.MimeTypes(filenames=())  # the same on every machine
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w+$")
 # Sessions that are written into paths, as ;jsessionid=1A2B.
 _PATH_PARAMETERS = re.compile(r";[^/]*")
 
@@ -33,9 +34,11 @@ def page_at(url: str, scope: Scope, *, depth: int = 0) -> WebPage | None:
     if name is None or not name.startswith(scope.only) or not _is_page(name, scope):
         return None
     page_path = name + sign + unquote(query)
-    if len(page_path.encode()) > MAX_PATH_BYTES or _CONTROLS.search(page_path):
+    address = scope.base_url + path + sign + query
+    is_too_long = len(page_path.encode()) > MAX_PATH_BYTES or len(address) > MAX_URL
+    if is_too_long or _CONTROLS.search(page_path):
         return None
-    return WebPage(scope.base_url + path + sign + query, page_path, depth)
+    return WebPage(address, page_path, depth)
 
 
 def path_below(url: str, base_url: str) -> str | None:
@@ -45,10 +48,10 @@ def path_below(url: str, base_url: str) -> str | None:
 
 
 def folder_of(url: str) -> str:
-    """Return the address of the folder that a page lies in: itself, where its last part has no dot."""
+    """Return the address of the folder that a page lies in: itself, where it has no suffix; 5.2 has none."""
     parts = urlsplit(url)
     folder, _, last = parts.path.rpartition("/")
-    kept = f"{folder}/{last}" if last and "." not in last else folder
+    kept = f"{folder}/{last}" if last and not _SUFFIX.search(last) else folder
     return f"{parts.scheme}://{parts.netloc}{kept}/"
 
 

@@ -47,8 +47,10 @@ def start(address: str, web: Web, *, must_be_there: bool = False) -> Start:
     try:
         # As it was given: a folder without a slash at its end is asked for like that by its own links.
         reply = web.get(url)
-    except FetchFailed:
-        if must_be_there:
+    except FetchFailed as exc:
+        if (
+            must_be_there or exc.is_retryable
+        ):  # or pages would be missing because of a passing failure
             raise
         return Start(folder, url, only, HtmlPage())
     if must_be_there:

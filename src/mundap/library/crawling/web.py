@@ -215,7 +215,9 @@ class Web:
                 extensions={"timeout": timeouts},
             ) as response,
         ):
-            found = {_text(name).lower(): _text(value) for name, value in response.headers}
+            found: dict[str, str] = {}
+            for name, value in response.headers:
+                _add_header(found, _text(name).lower(), _text(value))
             self._check_passing(target, response.status, found)
             yield Opened(response.status, found, response.iter_stream())
 
@@ -257,6 +259,13 @@ def open_web() -> Web:
         delay_seconds=settings.CRAWL_DELAY_SECONDS,
         contact=settings.CRAWL_CONTACT,
     )
+
+
+def _add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header; of X-Robots-Tag each one counts, of the others the first."""
+    if name == "x-robots-tag" and name in headers:
+        value = f"{headers.pop(name)}\n{value}"
+    headers.setdefault(name, value)
 
 
 def _text(header: bytes) -> str:
