@@ -144,10 +144,10 @@ class Up:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def ingest(self) -> None:
+    def ingest(self, *options: str) -> None:
         """Read the folder's documents."""
         subprocess.run(
-            [*MUNDAP, "ingest", f"dir:{self._folder}", *INGEST_OPTIONS],
+            [*MUNDAP, "ingest", f"dir:{self._folder}", *(options or INGEST_OPTIONS)],
             env=self._environment,
             cwd=self._folder,
             check=True,

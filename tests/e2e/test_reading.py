@@ -85,7 +85,7 @@ def test_a_phone_shows_a_sheet_below_the_sentence(
     watched: Watched, e2e_model: ScriptedModel
 ) -> None:
     page = read(watched, e2e_model)
-    citation = page.locator(".prose .citation").first
+    citation = page.locator(".prose .citation").last
     citation.tap()
     expect(page.locator("#pane mark").first).to_be_visible()
     sheet, sentence = page.locator("#pane").bounding_box(), citation.bounding_box()

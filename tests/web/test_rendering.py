@@ -82,6 +82,17 @@ def test_only_the_doubtful_statement_is_marked(text: str, doubted: list[str]) ->
     assert [part.get_text() for part in found] == doubted
 
 
+def test_only_the_statements_that_a_citation_does_not_support_are_marked() -> None:
+    doubtful = citation(supported=False, doubted=["The *second* `part` of it."])
+    html = render(
+        "The first part [1]. The *second* `part` of it [1].\n\n```\nx\n```\n\n[1]", doubtful
+    )
+    soup = BeautifulSoup(html, "html.parser")
+    assert [part.get_text() for part in soup.select(".doubted")] == ["The second part of it"]
+    marked = ["is-doubtful" in marker["class"] for marker in soup.select(".citation")]
+    assert marked == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("link", "host"),
     [

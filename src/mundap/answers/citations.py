@@ -124,7 +124,8 @@ def _cite(one: Evidence, said: Sequence[tuple[str, bool | None]]) -> Citation:
     found = [verdict for _, verdict in said]
     supported = False if False in found else (True if True in found else None)
     part, quote = _best_quote(one, " ".join(statement for statement, _ in said))
-    return _citation(one, part, quote, supported=supported)
+    doubted = tuple(statement for statement, verdict in said if verdict is False)
+    return _citation(one, part, quote, supported=supported, doubted=doubted)
 
 
 def _best_quote(one: Evidence, statement: str) -> tuple[Part, str]:
@@ -141,7 +142,9 @@ def _best_quote(one: Evidence, statement: str) -> tuple[Part, str]:
     return part, quote[:QUOTE_CHARACTERS]
 
 
-def _citation(one: Evidence, part: Part, quote: str, *, supported: bool | None) -> Citation:
+def _citation(
+    one: Evidence, part: Part, quote: str, *, supported: bool | None, doubted: tuple[str, ...] = ()
+) -> Citation:
     offset = part.text.find(quote)
     is_exact = offset >= 0 and part.end - part.start == len(part.text)
     start = part.start + offset if is_exact else part.start
@@ -157,4 +160,5 @@ def _citation(one: Evidence, part: Part, quote: str, *, supported: bool | None) 
         start=start,
         end=start + len(quote) if is_exact else part.end,
         content_hash=part.content_hash,
+        doubted=doubted,
     )

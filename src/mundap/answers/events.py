@@ -32,7 +32,8 @@ class Citation:
     """What a marker `[number]` in the text stands for.
 
     `start` and `end` are characters of the document's text; `content_hash` is the passage's when it was quoted, so
-    that a later change of the source can be told. `supported` is None where it was not judged.
+    that a later change of the source can be told. `supported` is None where it was not judged; `doubted` are the
+    statements with this marker that it does not support.
     """
 
     number: int
@@ -46,10 +47,12 @@ class Citation:
     start: int
     end: int
     content_hash: str
+    doubted: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as stored in a message row."""
-        return asdict(self) | {"passage": str(self.passage), "headings": list(self.headings)}
+        lists = {"headings": list(self.headings), "doubted": list(self.doubted)}
+        return asdict(self) | {"passage": str(self.passage)} | lists
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ def answer_html(
 ) -> SafeString:
     """Return the answer's Markdown as sanitized HTML.
 
-    `citations` are the message's own (`number`, `passage`, `document`, `headings`, `supported`): a marker becomes a
-    link only where its number is among them, and never inside code.
+    `citations` are the message's own (`number`, `passage`, `document`, `headings`, `supported`, maybe `doubted`): a
+    marker becomes a link only where its number is among them, and never inside code.
     """
     return linked_html(text, citations=citations, link=partial(citation_url, message=message))
 
@@ -182,13 +182,15 @@ def _mark_doubts(state: StateCore) -> None:
     """Mark each statement whose citation may not support it: from where its sentence begins to its markers."""
     known = state.env.get("citations", {})
     for block in state.tokens:
-        children = block.children or []
-        if not any(_is_doubtful(token, known) for token in children):
+        if not any(token.type == "citation" for token in block.children or ()):
             continue
-        statements = list(_statements(children))
+        statements = list(_statements(block.children or []))
         block.children = []
         for said, markers in statements:
-            is_marked = any(_is_doubtful(token, known) for token in markers)
+            cited = [token for token in markers if token.type == "citation"]
+            for token in cited:
+                token.meta["is_doubtful"] = _is_doubted(said, known[token.meta["number"]])
+            is_marked = any(token.meta["is_doubtful"] for token in cited)
             block.children += _doubted(said) if is_marked and said else said
             block.children += markers
 
@@ -240,8 +242,17 @@ def _doubted(said: Sequence[Token]) -> list[Token]:
     return [opening, *said, closing]
 
 
-def _is_doubtful(token: Token, known: Mapping[int, Any]) -> bool:
-    return token.type == "citation" and known[token.meta["number"]].get("supported") is False
+def _is_doubted(said: Sequence[Token], citation: Mapping[str, Any]) -> bool:
+    """Does the citation not support this? Which statements it does not was not stored with all of them."""
+    if citation.get("supported") is not False:
+        return False
+    doubted = citation.get("doubted")
+    words = _letters("".join(token.content for token in said))
+    return not doubted or (bool(words) and any(words in _letters(each) for each in doubted))
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _show_hosts(state: StateCore) -> None:
@@ -299,7 +310,7 @@ def _render_citation(
     number = tokens[index].meta["number"]
     citation = env["citations"][number]
     place = " › ".join(citation["headings"]) or citation["document"]
-    is_doubtful = citation.get("supported") is False
+    is_doubtful = tokens[index].meta.get("is_doubtful", citation.get("supported") is False)
     label = _("Source %(number)s: %(place)s") % {"number": number, "place": place}
     if is_doubtful:
         label += " " + _("(may not support this statement)")

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from uuid_utils.compat import uuid7
 
 from mundap.chats import feedback
-from mundap.chats.models import State, Turn
+from mundap.chats.models import Message, State, Turn
 from mundap.chats.rendering import answer_html, citation_url, web_address
 
 LONG_QUESTION_CHARACTERS = 400
@@ -99,10 +99,10 @@ def shown_messages(
         str(turn.answer_id): turn
         for turn in Turn.objects.filter(answer_id__in=ids).select_related("draft")
     }
-    answers = _answers(messages)
+    answers, doubts = _answers(messages), _doubts(messages)
     return [
         _shown(
-            message,
+            {**message, "citations": doubts.get(message["id"], message["citations"])},
             turns.get(message["id"]),
             notes,
             versions=answers.get(message["id"], message.get("versions", [])),
@@ -131,6 +131,19 @@ def _answers(messages: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         answer: [version for version in versions if asked.get(version) == asked.get(answer)]
         for answer, versions in ids.items()
     }
+
+
+def _doubts(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the citations as stored of the answers with any that is not supported: they name the statements."""
+    doubtful = [
+        message["id"]
+        for message in messages
+        if any(citation["supported"] is False for citation in message["citations"])
+    ]
+    if not doubtful:
+        return {}
+    stored = Message.objects.filter(pk__in=doubtful).values_list("pk", "citations")
+    return {str(message): citations for message, citations in stored}
 
 
 def _shown(

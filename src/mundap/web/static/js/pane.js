@@ -7,6 +7,7 @@ const pane = document.getElementById("pane");
 const inside = pane?.querySelector(".inside");
 const LINKS = "a.citation, .sources a.place, .sources a.all, .cited a.number";
 const KEYS = { j: 1, k: -1 };
+const LINE_PX = 24;
 const fetched = new Map(); // address → HTML, of the answer that is read
 let opener = null;
 let returnTo = null;
@@ -85,8 +86,16 @@ async function open(link, { isStep = false } = {}) {
   if (!isStep || !pane.contains(document.activeElement)) inside.focus({ preventScroll: true });
   const quote = inside.querySelector(".cited") ? null : inside.querySelector("mark");
   inside.scrollTop = quote ? Math.max(0, offsetOf(quote) - inside.clientHeight / 3) : 0;
-  opener.scrollIntoView({ block: "nearest" });
+  showOpener();
   for (const beside of neighbours()) htmlOf(beside.href);
+}
+
+/** Scrolls to the citation that is open; above the sheet, where the pane is one. */
+function showOpener() {
+  opener.scrollIntoView({ block: "nearest" });
+  const sheet = pane.getBoundingClientRect();
+  const covered = opener.getBoundingClientRect().bottom + LINE_PX - sheet.top;
+  if (!sheet.left && covered > 0) scrollBy({ top: covered });
 }
 
 /** Returns the link in the answer for one that stands in the pane. */
