@@ -46,7 +46,7 @@ PASSAGES_A_USE = (
 RARE_SOUND = 4
 # For how many passages of a large collection BM25 is computed. Those that have only common words of the question are
 # left out: docs/retrieval.md has what that costs.
-MANY_CANDIDATES = 10_000
+MANY_CANDIDATES = 6_000
 _HANGUL_RUN = re.compile(r"[\uac00-\ud7a3]+")
 
 
