@@ -81,7 +81,7 @@ def long_answer(words: int) -> str:
     items = "\n".join(f"- {sentence}" for _ in range(4))
     table = "| Tea | Minutes |\n|---|---|\n| green | 2 |\n| black | 4 |"
     part = "\n\n".join([f"## Step\n\n{' '.join([sentence] * 3)}", items, code, table])
-    return "\n\n".join([part] * (words // len(part.split()) + 1))
+    return "\n\n".join([part] * (words * 5 // (len(part.split()) * 4) + 1))  # a fifth is markup
 
 
 @contextmanager

@@ -54,7 +54,7 @@ page is cached.
 """
 ENGLISH = """To use **Redis** as the cache backend, install `redis-py` and start a Redis server [1]. Then:
 
-1. Set `BACKEND` to Django's own class for Redis [1].
+1. Set `BACKEND` to `django.core.cache.backends.redis.RedisCache` [1].
 2. Set `LOCATION` to the URL that points to your Redis instance [1]:
 
 ```python
@@ -69,8 +69,8 @@ CACHES = {
 To cache your entire site, add `UpdateCacheMiddleware` to your `MIDDLEWARE` setting [2]."""
 KOREAN = """**Redis**를 캐시 백엔드로 쓰려면 `redis-py`를 설치하고 Redis 서버를 실행합니다 [1].
 
-1. `BACKEND`를 Django의 Redis 클래스로 설정합니다 [1].
-2. `LOCATION`을 Redis 서버의 URL로 설정합니다 [1]:
+1. `BACKEND`를 `django.core.cache.backends.redis.RedisCache`로 설정합니다 [1].
+2. `LOCATION`을 Redis 인스턴스의 URL로 설정합니다 [1]:
 
 ```python
 CACHES = {
@@ -95,7 +95,10 @@ def served(model: ScriptedModel) -> Iterator[Up]:
     documents = folder / "documents"
     documents.mkdir()
     (documents / "cache.md").write_text(CACHE, encoding="utf-8")
-    up = Up(environment_for(folder / "home", model), documents)
+    environment = environment_for(folder / "home", model)
+    # The local embedding model: what is doubted in the pictures is what would be.
+    chosen = {name: text for name, text in environment.items() if "EMBEDDING" not in name}
+    up = Up(chosen, documents)
     try:
         up.start()
         up.ingest(
