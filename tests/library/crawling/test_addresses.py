@@ -153,6 +153,7 @@ class TestRequests:
             "file:///etc/passwd",
             "http://me:pw@127.0.0.1/",
             "http://docs.example.org:22/",
+            "http://[bad",
             "ftp://x/",
         ],
     )

@@ -125,6 +125,10 @@ class TestWishes:
             ("guide/b.html", 1)
         ]
 
+    def test_a_base_that_is_none(self, web: Web, site: Site):
+        body = page("<a href=b.html>b</a>", head="<base href='http://[bad'>")
+        assert links(fetch(web, site.add("/a.html", body), is_followed=True)) == [("b.html", 1)]
+
     def test_links_end_at_the_depth(self, web: Web, site: Site):
         site.add("/a.html", page("<a href=b.html>b</a>"))
         assert fetch(web, site, is_followed=True, depth=3, max_depth=3).links == ()

@@ -69,6 +69,7 @@ class TestSphinx:
             "genindex std:label -1 genindex.html Index",
             "source py:module 0 _modules/tea.html -",
             "outside std:doc -1 https://elsewhere.example/x.html -",
+            "bad std:doc -1 http://[bad -",
         ]
         return site.add("/en/objects.inv", inventory(*entries))
 
@@ -169,7 +170,7 @@ class TestSitemaps:
         site.add(
             "/docs/sitemap.xml",
             urlset(f"{here}b.html", here, f"{here}a/", f"{here}b.html#x", f"{site.url}top.html",
-                   "https://elsewhere.example/docs/", f"{here}x.png", f"{here}q?id=1&amp;x=2", " "),
+                   "https://elsewhere.example/docs/", "http://[bad", f"{here}x.png", f"{here}q?id=1&amp;x=2", " "),
         )  # fmt: skip
         source = opened(f"sitemap:{here}sitemap.xml")
         assert source.listed is not None
@@ -193,7 +194,8 @@ class TestSitemaps:
         site.add("/docs/sitemap.xml", urlset(f"{site.url}docs/c.html"))
         assert paths(f"sitemap:{site.url}docs/") == ["c.html"]
         site.add(
-            "/robots.txt", f"Sitemap: {site.url}map.xml\nSitemap: https://elsewhere.example/x.xml"
+            "/robots.txt",
+            f"Sitemap: {site.url}map.xml\nSitemap: https://elsewhere.example/x.xml\nSitemap: http://[bad",
         )
         site.add("/map.xml", urlset(f"{site.url}docs/d.html"))
         assert paths(f"sitemap:{site.url}docs/") == ["d.html"]
@@ -248,7 +250,7 @@ class TestLlms:
 ## Docs
 - [Brewing](guide/brewing.md): how to
 - [Pots]({site.url}pots.html)
-- [Again](guide/brewing.md#part), [elsewhere](https://elsewhere.example/a.md)
+- [Again](guide/brewing.md#part), [elsewhere](https://elsewhere.example/a.md), [bad](http://[bad)
 `[code](code.md)`
 """
         site.add("/llms.txt", text, Content_Type="text/plain")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import idna
 
@@ -75,10 +75,10 @@ class AddressRules:
         parents = {host[place:] for place, sign in enumerate(host) if sign == "."}
         return bool(self._own & ({shown, f"{shown}:{port}"} | parents))
 
-    def target(self, url: str) -> Target:
-        """Return the address in its parts. Raises FetchFailed where it may not be asked."""
+    def target(self, url: str, *, base: str = "") -> Target:
+        """Return the address, or a link on the page `base`, in its parts. Raises FetchFailed if it may not be asked."""
         try:
-            parts = urlsplit(url.strip())
+            parts = urlsplit(urljoin(base, url.strip()))
             port, path = parts.port, _path(parts.path, parts.query)
         except ValueError as exc:
             raise FetchFailed(f"{url[:200]!r} is not an address: {exc}.") from exc

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from dulwich.client import AbstractHttpGitClient
 from dulwich.object_store import ObjectStoreGraphWalker
@@ -142,5 +141,5 @@ def _opened(
         if content or opened.status not in REDIRECTS or not location:
             return opened, target
         inner.close()
-        url = urljoin(str(target), location)
+        url = str(web.rules.target(location, base=str(target)))
     raise FetchFailed(f"It redirects more than {MAX_REDIRECTS} times: {url}.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 from lxml import etree
 from lxml import html as lxml_html
 from lxml.html import HtmlElement
 
 from mundap.library.crawling.robots import AGENT
+from mundap.library.crawling.scoping import joined
 
 _AGENT_NAMED = re.compile(r"\s*([\w-]+)\s*:")
 
@@ -36,12 +36,12 @@ def read_head(content: bytes, url: str, *, has_links: bool = False) -> HtmlPage:
         tree = lxml_html.document_fromstring(content, parser=parser)
     except (etree.LxmlError, ValueError):
         return HtmlPage()
-    base = urljoin(url, _first(tree, "//base/@href"))
+    base = joined(url, _first(tree, "//base/@href")) or url
     canonical = _first(tree, "//link[translate(@rel, 'CANONICAL', 'canonical')='canonical']/@href")
     return HtmlPage(
         title=" ".join((tree.findtext(".//title") or "").split()),
         language=(tree.get("lang") or "").strip(),
-        canonical=_joined(base, canonical) if canonical else "",
+        canonical=joined(base, canonical) if canonical else "",
         is_by_sphinx=has_links and _is_by_sphinx(tree),
         robots=_robots(tree),
         links=_links(tree, base) if has_links else (),
@@ -71,13 +71,6 @@ def _first(tree: HtmlElement, path: str) -> str:
     return str(found[0]).strip() if found else ""
 
 
-def _joined(base: str, link: str) -> str:
-    try:
-        return urljoin(base, link.strip())
-    except ValueError:
-        return ""
-
-
 def _is_by_sphinx(tree: HtmlElement) -> bool:
     scripts = " ".join(map(str, tree.xpath("//script/@src | //link/@href | //a/@href")))
     return (
@@ -105,6 +98,6 @@ def _links(tree: HtmlElement, base: str) -> tuple[str, ...]:
     for link in tree.iter("a", "area"):
         href = link.get("href")
         if href and "nofollow" not in (link.get("rel") or "").lower().split():
-            found[_joined(base, href).partition("#")[0]] = None
+            found[joined(base, href).partition("#")[0]] = None
     found.pop("", None)
     return tuple(found)

@@ -47,6 +47,14 @@ def path_below(url: str, base_url: str) -> str | None:
     return page.path if page else None
 
 
+def joined(base: str, link: str) -> str:
+    """Return the address that a link on the page `base` means, or nothing where it means none."""
+    try:
+        return urljoin(base, link.strip())
+    except ValueError:
+        return ""
+
+
 def folder_of(url: str) -> str:
     """Return the address of the folder that a page lies in: itself, where it has no suffix; 5.2 has none."""
     parts = urlsplit(url)

@@ -15,12 +15,13 @@ from mundap.library.crawling.web import Reply, Web
 class Start:
     """A source's start page; `asked` is the folder that was named, `url` where the page was found in the end.
 
-    `only` is what was written after `#`.
+    `only` is what was written after `#`. A folder may be without one.
     """
 
     asked: str
     url: str
     only: str
+    is_there: bool
     head: HtmlPage
 
     @property
@@ -48,16 +49,16 @@ def start(address: str, web: Web, *, must_be_there: bool = False) -> Start:
         # As it was given: a folder without a slash at its end is asked for like that by its own links.
         reply = web.get(url)
     except FetchFailed as exc:
-        if (
-            must_be_there or exc.is_retryable
-        ):  # or pages would be missing because of a passing failure
+        # One that passes must not make pages seem to be gone.
+        if must_be_there or exc.is_retryable:
             raise
-        return Start(folder, url, only, HtmlPage())
-    if must_be_there:
-        check_there(reply)
+        return Start(folder, url, only, False, HtmlPage())
     if reply.status != 200:
-        return Start(folder, url, only, HtmlPage())
-    return Start(folder, reply.url, only, read_head(reply.content, reply.url, has_links=True))
+        if must_be_there:
+            check_there(reply)
+        return Start(folder, url, only, False, HtmlPage())
+    head = read_head(reply.content, reply.url, has_links=True)
+    return Start(folder, reply.url, only, True, head)
 
 
 def check_there(reply: Reply) -> None:

@@ -13,14 +13,14 @@ from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin
+from urllib.parse import quote
 
 import httpcore2
 from django.conf import settings
 
 from mundap.errors import FetchFailed, RobotsDisallow
 from mundap.library.crawling import pace, robots
-from mundap.library.crawling.addresses import AddressRules, Target
+from mundap.library.crawling.addresses import SAFE, AddressRules, Target
 from mundap.library.crawling.connecting import Deadline, GuardedBackend, Resolve, resolve
 from mundap.library.crawling.decoding import ACCEPTED, decoded
 from mundap.library.crawling.robots import RobotsCache, SiteRules
@@ -86,7 +86,9 @@ class Web:
         self.rules = rules
         self.limits = limits or Limits()
         self._delay_seconds = delay_seconds
-        self._agent = f"{robots.AGENT}/{version('mundap')}" + (f" (+{contact})" if contact else "")
+        self._agent = f"{robots.AGENT}/{version('mundap')}"
+        if contact:
+            self._agent += f" (+{quote(contact, safe=f'{SAFE}?# ')})"
         self._robots = RobotsCache(self._read_robots)
         self._deadline = Deadline()
         self._pool = httpcore2.ConnectionPool(
@@ -144,7 +146,7 @@ class Web:
             location = reply.headers.get("location", "")
             if reply.status not in REDIRECTS or not location:
                 return reply
-            url = str(self.rules.target(urljoin(str(target), location)))
+            url = str(self.rules.target(location, base=str(target)))
             if url in visited:
                 raise FetchFailed(f"It redirects in a circle: {' → '.join([*visited, url])}.")
             if follows is not None and not follows(url):

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from markdown_it import MarkdownIt
 
 from mundap.errors import SourceError
-from mundap.library.crawling.scoping import folder_of, page_at
+from mundap.library.crawling.scoping import folder_of, joined, page_at
 from mundap.library.crawling.starting import check_there, split
 from mundap.library.crawling.web import Web
 from mundap.library.sources.listed import Listed, Scope, WebPage
@@ -46,7 +46,7 @@ def _links(text: str, url: str, scope: Scope) -> Iterator[WebPage]:
     for token in MarkdownIt("commonmark").parse(text):
         for child in token.children or ():
             if child.type == "link_open":
-                page = page_at(urljoin(url, str(child.attrGet("href") or "")), scope)
+                page = page_at(joined(url, str(child.attrGet("href") or "")), scope)
                 if page is not None:
                     yield page
 

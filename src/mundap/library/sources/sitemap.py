@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from lxml import etree
 
 from mundap.errors import SourceError
-from mundap.library.crawling.scoping import folder_of, page_at
+from mundap.library.crawling.scoping import folder_of, joined, page_at
 from mundap.library.crawling.starting import check_there, split, start
 from mundap.library.crawling.web import Web
 from mundap.library.sources.listed import Listed, Scope, WebPage
@@ -74,7 +74,7 @@ def _sitemaps(base_url: str, web: Web) -> list[str]:
 
 
 def _is_same_host(url: str, other: str) -> bool:
-    return urlsplit(url).netloc == urlsplit(other).netloc
+    return urlsplit(joined(other, url)).netloc == urlsplit(other).netloc
 
 
 def _pages(named: list[str], web: Web) -> Iterator[str]:
@@ -108,8 +108,8 @@ def _locations(content: bytes, url: str) -> Iterator[tuple[bool, str]]:
         raise SourceError(f"{url} is not a sitemap.")
     for entry in root.iterchildren("{*}url", "{*}sitemap"):
         location = (entry.findtext("{*}loc") or "").strip()
-        if location:
-            yield etree.QName(entry).localname == "sitemap", urljoin(url, location)
+        if location and (joint := joined(url, location)):
+            yield etree.QName(entry).localname == "sitemap", joint
 
 
 def _plain(content: bytes, url: str) -> bytes:

@@ -9,7 +9,6 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
 
 from mundap.errors import SourceError
 from mundap.library.crawling.scoping import folder_of, page_at
@@ -32,8 +31,8 @@ def list_pages(address: str, web: Web) -> Listed:
     scope = Scope(folder_of(reply.url), only=begin.only, is_sphinx=True)
     found: dict[str, WebPage] = {}
     for name in inventory.locations:
-        _add(found, urljoin(scope.base_url, name), scope)
-    if begin.head.title:
+        _add(found, name, scope)
+    if begin.is_there:
         # Links with a query lead to the same pages: only the inventory's own addresses are taken as they are.
         for url in (begin.url, *begin.head.links):
             _add(found, url, replace(scope, is_followed=True))
