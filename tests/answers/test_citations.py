@@ -115,5 +115,11 @@ def test_support_is_judged_by_shared_words(
     assert judge([(statement, passage)]) == [verdict]
 
 
+def test_the_number_of_a_step_is_no_number_that_a_passage_must_name() -> None:
+    text = "1. Pour water over the leaves [1].\n2. Wait two minutes [1].\n3. Add 9 spoons of sugar [1]."
+    _text, (cited,) = check(text, [evidence(1, "Pour water over the leaves. Wait two minutes.")])
+    assert cited.doubted == ("Add 9 spoons of sugar .",)
+
+
 def test_an_answer_without_markers_has_no_citations() -> None:
     assert check("Nothing is cited here.", BOTH) == ("Nothing is cited here.", ())

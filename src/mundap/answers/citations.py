@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from mundap.answers.events import Citation
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.judgement import judge
-from mundap.answers.markup import MARKER, masked_code, outside_code, statements, units, without_code
+from mundap.answers.markup import (
+    ITEM,
+    MARKER,
+    masked_code,
+    outside_code,
+    statements,
+    units,
+    without_code,
+)
 from mundap.retrieval.lexical import analyse, query_terms
 
 QUOTE_CHARACTERS = 300
@@ -53,7 +61,8 @@ def _judged(
 ) -> list[tuple[str, list[int], bool | None]]:
     """Return each statement without its markers, the numbers it cites, and whether these together support it."""
     cited = [
-        (outside_code(statement, _without_markers), numbers)
+        # The number of a step is no number that a passage should name.
+        (ITEM.sub("", outside_code(statement, _without_markers)), numbers)
         for statement in statements(text)
         if (numbers := _numbers(statement))
     ]

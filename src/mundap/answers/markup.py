@@ -15,7 +15,7 @@ _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTIL
 MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 # A sentence ends before white space and a capital, a Hangul syllable or a quotation; markers belong to it.
 _SENTENCE = re.compile(r"(?<=[.!?。])((?:\s*\[\d{1,3}\])*)\s+(?=[A-Z\uac00-\ud7a3\"'(`*])")
-_ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def statements(text: str) -> Iterator[str]:
 
 def _block_kind(block: str) -> Literal["item", "table"] | None:
     """Return what a block is that must not be cut at its full stops."""
-    if _ITEM.match(block):
+    if ITEM.match(block):
         return "item"
     return "table" if block.startswith("|") else None
 

@@ -25,10 +25,7 @@ from mundap.chats.selectors import TurnView
 from mundap.chats.streaming import KEEP_ALIVE, SSE_HEADERS, from_first
 
 FRAME_SECONDS = 0.012  # with what a rendering takes, one is ready for each frame of a screen
-SHARE_SECONDS = (
-    0.005  # between two renderings in this process, whatever number of readers there are
-)
-REST_TIMES = 8  # as long as a rendering took, a reader leaves the processor to others
+REST_TIMES = 4  # as long as a rendering takes, for each reader: together they have a fifth of a core at most
 THREAD_CHARACTERS = 4000  # what takes too long to render for the event loop to wait
 
 Changes = AsyncGenerator[TurnView | None, None]
@@ -83,7 +80,7 @@ class PageStream:
 
     @property
     def _pause_seconds(self) -> float:
-        return max(FRAME_SECONDS, SHARE_SECONDS * len(_read), REST_TIMES * self._cost_seconds)
+        return max(FRAME_SECONDS, REST_TIMES * self._cost_seconds * len(_read))
 
     async def _news(self, view: TurnView) -> bytes:
         events = []

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from mundap.accounts.models import User
-from mundap.answers.markup import MARKER, units
+from mundap.answers.markup import ITEM, MARKER, units
 from mundap.chats.citation_states import states_of
 from mundap.chats.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.chats.rendering import web_address
@@ -20,7 +20,6 @@ from mundap.library.models import Passage
 from mundap.library.selectors import PassageInPlace, get_passage_for
 
 QUOTE_SIGN = re.compile(r"^> ?", re.MULTILINE)
-LIST_SIGN = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 QUOTATION_CHARACTERS = 16  # shorter words stand in many places
 
 
@@ -125,7 +124,7 @@ def _quotations(answer: str, number: int) -> Iterator[str]:
         if unit.kind == "code":
             words = "\n".join(unit.text.splitlines()[1:-1])
         elif f"[{number}]" in unit.text:
-            words = LIST_SIGN.sub("", MARKER.sub("", unit.text))
+            words = ITEM.sub("", MARKER.sub("", unit.text))
         else:
             continue
         if len(words.strip()) >= QUOTATION_CHARACTERS:
