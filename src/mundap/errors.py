@@ -140,9 +140,10 @@ class FetchFailed(SourceError):
         is_retryable: bool = False,
         retry_after_seconds: float | None = None,
         was_asked: bool = True,
+        **shown: Any,
     ) -> None:
         """`retry_after_seconds` is when it may be asked again, if the server or its pace says so."""
-        super().__init__(message)
+        super().__init__(message, **shown)
         self.is_retryable = is_retryable
         self.retry_after_seconds = retry_after_seconds
         self.was_asked = was_asked

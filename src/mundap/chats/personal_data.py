@@ -24,8 +24,8 @@ from mundap.chats import body_cache, turn_stream
 from mundap.chats.exporting import as_file, file_name, read_chats
 from mundap.chats.models import Chat, Share, Turn
 from mundap.chats.shapes import dump
+from mundap.library.deleting import delete_collection
 from mundap.library.models import Collection, Document, Passage, StoredFile, Summary
-from mundap.library.services import delete_collection
 
 _AT_ONCE = 20  # chats read for the archive
 _DELETED_AT_ONCE = 200
