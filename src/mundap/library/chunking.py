@@ -113,8 +113,9 @@ def _says_nothing(text: str, section: Section) -> bool:
     if len(section.blocks) != 1 or section.blocks[0].kind != Kind.TEXT:
         return False
     label = text[section.blocks[0].start : section.blocks[0].end]
-    announces = label.endswith(":") and len(label) <= 100
-    return announces or (
+    if len(label) > 100:
+        return False
+    return label.endswith(":") or (
         len(label.split()) <= 3 and not label.endswith((".", "!", "?", "다", "요", "。"))
     )
 

@@ -15,7 +15,22 @@ from mundap.library.chunking import cut
 from mundap.library.parsing import Page, UnreadablePage, pdf_words
 from tests.library.parsing.pages import links, parsed
 
-WORDS = ["the", "kettle", "is", "filled", "with", "water", "and", "put", "on", "the", "stove", "until", "it", "boils"]
+WORDS = [
+    "the",
+    "kettle",
+    "is",
+    "filled",
+    "with",
+    "water",
+    "and",
+    "put",
+    "on",
+    "the",
+    "stove",
+    "until",
+    "it",
+    "boils",
+]
 
 
 def made(draw: Callable[[Canvas], None], **options: object) -> bytes:

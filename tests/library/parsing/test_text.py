@@ -42,3 +42,29 @@ def test_line_ends_are_made_alike():
     text = format_named("text")
     assert text
     assert read_text(b"a\r\nb\rc\0", text) == "a\nb\nc"
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        ("안녕", "cp949"),
+        ("제목: 회의록 2024", "cp949"),
+        ("물을 끓입니다", "utf-16-le"),
+        ("Boil the water.", "utf-16-be"),
+        ("これは日本語です。", "shift_jis"),
+        ("これは日本語です。", "euc_jp"),
+        ("これは日本語です。", "iso2022_jp"),
+        ("Grüße aus München", "latin-1"),
+    ],
+)
+def test_short_texts_that_do_not_say_their_encoding(words, encoding):
+    text = format_named("text")
+    assert text
+    assert read_text(words.encode(encoding), text) == words
+
+
+def test_a_few_broken_bytes_do_not_change_the_encoding():
+    text = format_named("text")
+    assert text
+    data = ("물을 끓입니다. " * 20).encode() + b"\xff" + "끝".encode()
+    assert read_text(data, text).endswith("\ufffd끝")

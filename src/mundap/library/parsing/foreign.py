@@ -50,7 +50,10 @@ def foreign_kind(data: bytes) -> str:
     if head.startswith(_OLE):
         return _ole_kind(data)
     if head.startswith(b"PK\x03\x04"):
-        return next((name for mark, name in _IN_ZIP if mark in data[:100_000]), "an archive (zip)")
+        return next(
+            (name for mark, name in _IN_ZIP if mark in data[:100_000]),
+            "a zip archive or a damaged document",
+        )
     if head[4:8] == b"ftyp":
         return "a film (MP4) or picture"
     if head.startswith(b"RIFF") and head[8:12] in {b"WEBP", b"WAVE", b"AVI "}:

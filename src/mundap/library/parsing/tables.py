@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MAX_SPAN = 100
+MAX_CELLS = 500_000
+# A longer cell is not repeated: tables inside tables would grow without end.
+MAX_REPEATED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ def spread(rows: Iterable[Sequence[Cell]]) -> list[list[str]]:
     covered: dict[int, tuple[str, int]] = {}  # column → text, rows still to come
     for row in rows:
         shown: list[str] = []
-        waiting = list(row)
+        waiting = deque(row)
         while waiting or len(shown) in covered:
             column = len(shown)
             if column in covered:
@@ -32,10 +36,11 @@ def spread(rows: Iterable[Sequence[Cell]]) -> list[list[str]]:
                     covered[column] = (text, left - 1)
                 shown.append(text)
                 continue
-            cell = waiting.pop(0)
+            cell = waiting.popleft()
             for place in range(column, column + min(cell.columns, MAX_SPAN)):
                 if cell.rows > 1:
-                    covered[place] = (cell.text, min(cell.rows, MAX_SPAN) - 1)
+                    repeated = cell.text if len(cell.text) <= MAX_REPEATED else ""
+                    covered[place] = (repeated, min(cell.rows, MAX_SPAN) - 1)
                 shown.append(cell.text if place == column else "")
         found.append(shown)
     return found
@@ -47,7 +52,9 @@ def table_text(rows: Sequence[Sequence[str]], *, has_header: bool) -> str:
     if not width:
         return ""
     cells = [[" ".join(text.split()).replace("|", "\\|") for text in row] for row in rows]
-    shown = ["| " + " | ".join([*row, *[""] * (width - len(row))]) + " |" for row in cells]
+    # A single row of thousands of cells must not make every other one as wide.
+    filled = width if width * len(rows) <= MAX_CELLS else 0
+    shown = ["| " + " | ".join([*row, *[""] * (filled - len(row))]) + " |" for row in cells]
     rule = "|" + " --- |" * width
     if has_header:
         return "\n".join([shown[0], rule, *shown[1:]])
