@@ -205,7 +205,7 @@ class Bench:
     @contextmanager
     def _worker(self) -> Iterator[None]:
         command = [*COMMAND, "worker", "--processes", "1"]
-        with subprocess.Popen(command, env=self._environment) as process:
+        with subprocess.Popen(command, env=self._environment, stdout=sys.stderr) as process:
             try:
                 yield
             finally:
