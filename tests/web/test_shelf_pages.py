@@ -172,7 +172,7 @@ def test_a_source_from_the_form_to_its_deletion(
     read(collection)
     soup = page(staff_client, "/shelf/tea/")
     assert not one(soup, "#state").has_attr("data-filling")
-    assert "1 of 2 pages could not be read" in text_of(soup, "#state")
+    assert "1 of 2 documents could not be read" in text_of(soup, "#state")
     assert "every 3 days" in text_of(soup, "dl.facts")
     assert "1 could not be read" in text_of(soup, "[data-part=runs] .counts")
     failed = page(staff_client, f"/runs/{run.pk}/?state=failed")

@@ -22,6 +22,7 @@ from mundap.config.exceptions import describe
 from mundap.errors import InvalidInput, MundapError, NotAllowed
 from mundap.library import services, uploads
 from mundap.library.collections_api import ChangeSerializer, NewCollectionSerializer
+from mundap.library.deleting import delete_collection
 from mundap.library.kinds import source_kinds
 from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.pages import show_collection
@@ -119,7 +120,7 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
     user = cast("User", request.user)
     collection = get_collection_to_change_for(user, slug)
     if request.method == "POST":
-        services.delete_collection(collection)
+        delete_collection(collection)
         messages.success(request, _("“%(title)s” is deleted.") % {"title": collection.title})
         return redirect("library:shelf")
     context = {"shown": shown_collections(user, [collection])[0]}

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from mundap.accounts.models import User
 from mundap.config.fields import BoundedTextField
 from mundap.library import services, uploads
+from mundap.library.deleting import delete_collection
 from mundap.library.models import Collection, Run
 from mundap.library.selectors import (
     can_change,
@@ -104,6 +105,7 @@ class CollectionSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Collection.State.choices)
     error = serializers.CharField(help_text="Why it could not be read; empty when it could.")
     documents = serializers.IntegerField()
+    failed = serializers.IntegerField(help_text="Of these, could not be read or fetched again.")
     passages = serializers.IntegerField()
     reading = ReadingSerializer()
     vectors = VectorsSerializer()
@@ -264,7 +266,7 @@ class CollectionView(APIView):
     def delete(self, request: Request, slug: str) -> Response:
         """Delete a collection with its documents. Chats about it stay, with what they quoted."""
         user = cast("User", request.user)
-        services.delete_collection(get_collection_to_change_for(user, slug))
+        delete_collection(get_collection_to_change_for(user, slug))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -285,6 +287,7 @@ def as_json(user: User, collections: Sequence[Collection]) -> list[dict[str, Any
                 "source": one.source if is_changeable else "",
                 "takes_files": uploads.takes_files(one),
                 "documents": extent.documents,
+                "failed": extent.failed,
                 "passages": extent.passages,
                 "reading": {"done": one.documents_done, "total": one.documents_total},
                 "vectors": {"done": extent.vectors, "total": extent.passages},

@@ -63,7 +63,6 @@ def show_collection(
         "next_url": _following(given, part.cursor),
         "states": Document.State.choices,
         "given": given,
-        "failed": found.documents.exclude(state=Document.State.READY).count(),
         "trouble": error,
     }
     return render(

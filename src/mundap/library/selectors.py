@@ -20,9 +20,13 @@ Reader = User | AnonymousUser
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much there is of a collection. `vectors` are the passages that have one by the model furthest along."""
+    """How much there is of a collection; of the documents, `failed` could not be read when they were last tried.
+
+    `vectors` are the passages that have one by the model furthest along.
+    """
 
     documents: int = 0
+    failed: int = 0
     passages: int = 0
     vectors: int = 0
 
@@ -175,17 +179,21 @@ def get_passage_for(user: Reader, passage_id: UUID) -> PassageInPlace:
 def count_extents(collections: Iterable[Collection]) -> dict[UUID, Extent]:
     """Return the extent of each collection, in three statements however many there are."""
     ids = [collection.pk for collection in collections]
-    documents = _counts(Document.objects.filter(collection__in=ids))
-    passages = _counts(Passage.objects.filter(collection__in=ids))
+    documents: dict[UUID, tuple[int, int]] = {}
+    rows = Document.objects.filter(collection__in=ids).order_by().values_list("collection")
+    is_bad = ~Q(state=Document.State.READY)
+    for pk, number, failed in rows.annotate(number=Count("pk"), failed=Count("pk", filter=is_bad)):
+        documents[pk] = number, failed
+    counted = Passage.objects.filter(collection__in=ids).order_by().values_list("collection")
+    passages = dict(counted.annotate(number=Count("pk")))
     vectors: dict[UUID, int] = {}
     by_model = Embedding.objects.filter(collection__in=ids).values_list("collection", "model")
     for pk, _model, number in by_model.annotate(number=Count("pk")):
         vectors[pk] = max(number, vectors.get(pk, 0))
-    return {pk: Extent(documents.get(pk, 0), passages.get(pk, 0), vectors.get(pk, 0)) for pk in ids}
-
-
-def _counts(rows: QuerySet[Document] | QuerySet[Passage]) -> dict[UUID, int]:
-    return dict(rows.order_by().values_list("collection").annotate(number=Count("pk")))
+    return {
+        pk: Extent(*documents.get(pk, (0, 0)), passages.get(pk, 0), vectors.get(pk, 0))
+        for pk in ids
+    }
 
 
 def _first(found: QuerySet[Collection]) -> Collection:

@@ -1,6 +1,6 @@
-"""Changes of the shelf that people ask for: a source or a reference is added, relabelled, removed.
+"""Changes of the shelf that people ask for: a source or a reference is added, a collection relabelled.
 
-Who may see a collection is `selectors`'; files that people give are `uploads`'; reading is a run's, in `runs`.
+Files that people give are `uploads`'; what is removed, `deleting`'s; reading is a run's, in `runs`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict, InvalidInput, NotAllowed
-from mundap.library.models import OFFICIAL_DOCS, Collection, Passage, Run
+from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.runs import request_run
-from mundap.library.selectors import in_order_of_version
 from mundap.library.shelving import put_on_shelf
 from mundap.library.sources import is_source_name
 from mundap.library.sources.known import find_known
@@ -148,20 +147,6 @@ def change_collection(user: User, collection: Collection, changes: Mapping[str, 
             fields={"title_no": _("This number is taken.")},
         ) from exc
     return collection
-
-
-def delete_collection(collection: Collection) -> None:
-    """Delete it with all that is in it. Chats about it stay, with what they quoted; another version becomes current."""
-    with transaction.atomic():
-        # Nothing is read into it from here on, and no vector arrives between the deletions.
-        Collection.objects.select_for_update().get(pk=collection.pk)
-        passages = Passage.objects.filter(collection=collection).order_by("pk")
-        list(passages.select_for_update().values_list("pk", flat=True))
-        rest = Collection.objects.filter(family=collection.family).exclude(pk=collection.pk)
-        was_current = collection.is_current
-        collection.delete()
-        if was_current and (next_one := in_order_of_version(rest)[:1]):
-            Collection.objects.filter(pk=next_one[0].pk).update(is_current=True)
 
 
 def _check_modest(*, category: str, visibility: str) -> None:

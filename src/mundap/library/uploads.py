@@ -22,12 +22,12 @@ from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict, InvalidInput, TooLarge
+from mundap.library.deleting import cancel_runs, delete_documents_of
 from mundap.library.models import Collection, Document, Run, StoredFile
 from mundap.library.parsing.formats import format_of_suffix, formats
-from mundap.library.runs import cancel_run, request_another_run
+from mundap.library.runs import request_another_run
 from mundap.library.sources.archives import unpack
 from mundap.library.sources.pages import find_pages
-from mundap.library.storing import delete_documents
 
 SCHEME = "upload"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -115,14 +115,12 @@ def delete_document(user: User, document: Document) -> None:
     """Delete a document with the file that it was read from. Raises Conflict for one that is read from elsewhere."""
     collection = document.collection
     _check_takes_files(collection)
-    with transaction.atomic():
-        Collection.objects.select_for_update().get(pk=collection.pk)
-        collection.files.filter(path=document.path).delete()
-        delete_documents(collection, keeping=collection.documents.exclude(pk=document.pk))
-        if collection.files.exists():
-            _read(user, collection)
-        else:
-            _empty(collection)
+    collection.files.filter(path=document.path).delete()
+    if collection.files.exists():
+        _read(user, collection)
+    else:
+        _empty(collection)
+    delete_documents_of(collection, keeping=collection.documents.exclude(pk=document.pk))
 
 
 def clean_name(name: str) -> str:
@@ -252,8 +250,7 @@ def _read(user: User, collection: Collection) -> Run:
 
 def _empty(collection: Collection) -> None:
     """Leave a collection as it was before its first file: there is nothing to read."""
-    for run in collection.runs.filter(state__in=Run.UNFINISHED):
-        cancel_run(run)
+    cancel_runs(collection)
     Collection.objects.filter(pk=collection.pk).update(
         source="",
         state=Collection.State.EMPTY,

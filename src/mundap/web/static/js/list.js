@@ -96,12 +96,18 @@ async function more(pages) {
   watchEnd();
 }
 
-/** Adds the next page; a day that goes on is one group. */
+/** Adds the next page; a day that goes on is one group. Its lists cost nothing while they are out of sight: one for each
+    page, as one for each row would cost more than it saves. */
 function append(page) {
+  const height = rows.querySelector("li").offsetHeight;
+  for (const list of page.querySelectorAll("ul")) {
+    list.classList.add("is-added");
+    list.style.containIntrinsicBlockSize = `auto ${list.children.length * height}px`;
+  }
   const last = rows.querySelector(".day:last-of-type");
   const first = page.querySelector(".day");
   if (last && first && last.ariaLabel === first.ariaLabel) {
-    last.querySelector("ul").append(...first.querySelectorAll("li"));
+    last.append(first.querySelector("ul"));
     first.remove();
   }
   rows.append(page);

@@ -115,6 +115,7 @@ class Upload {
     try {
       await post(this.#address, file, (share) => {
         bar.value = 100 * share;
+        row.querySelector(".outcome").textContent = `${Math.round(100 * share)} %`;
       });
     } catch (error) {
       this.#refuse(file, error.message);
