@@ -166,12 +166,13 @@ class _Walker:
             self.writer.block(self.text.table(element), kind=Kind.TABLE)
 
     def _descriptions(self, element: etree._Element) -> None:
+        is_of_objects = _is_of_objects(element)
         is_of_terms = "glossary" in classes(element) or _has_own_anchors(element)
-        if not is_of_terms and not _is_of_objects(element):
+        if not is_of_terms and not is_of_objects:
             self._list(element)
             return
         for terms, body in entries(element):
-            self._definition(terms, body, is_term=is_of_terms and not _is_of_objects(element))
+            self._definition(terms, body, is_term=is_of_terms and not is_of_objects)
 
     def _definition(
         self, terms: list[etree._Element], body: etree._Element | None, *, is_term: bool
