@@ -28,9 +28,8 @@ from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.pages import show_collection
 from mundap.library.runs import cancel_run, request_run, retry_failed
 from mundap.library.selectors import (
-    can_change,
     get_collection_to_change_for,
-    get_document_for,
+    get_document_to_change_for,
     get_run_for,
     list_collections_for,
 )
@@ -172,9 +171,7 @@ def files(request: HttpRequest, slug: str) -> HttpResponse:
 def delete_document(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """Delete a document with the file that it was read from."""
     user = cast("User", request.user)
-    document = get_document_for(user, document_id)
-    if not can_change(user, document.collection):
-        raise NotAllowed(_("Only its owner and staff may do this with a collection."))
+    document = get_document_to_change_for(user, document_id)
     return _done(request, document.collection, lambda: uploads.delete_document(user, document))
 
 

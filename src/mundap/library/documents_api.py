@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.parsers import MultiPartParser
@@ -14,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mundap.accounts.models import User
-from mundap.errors import NotAllowed
 from mundap.library import uploads
 from mundap.library.models import Document, Passage
 from mundap.library.paging import PARAMETERS, cut_as_asked
@@ -22,10 +20,10 @@ from mundap.library.runs_api import RunSerializer
 from mundap.library.runs_api import as_json as run_json
 from mundap.library.selectors import (
     PassageInPlace,
-    can_change,
     get_collection_for,
     get_collection_to_change_for,
     get_document_for,
+    get_document_to_change_for,
     get_passage_for,
     list_documents,
     list_passages,
@@ -168,10 +166,7 @@ class DocumentView(APIView):
     def delete(self, request: Request, document_id: UUID) -> Response:
         """Delete a document that was read from a file which somebody gave, with that file."""
         user = cast("User", request.user)
-        document = get_document_for(user, document_id)
-        if not can_change(user, document.collection):
-            raise NotAllowed(_("Only its owner and staff may do this with a collection."))
-        uploads.delete_document(user, document)
+        uploads.delete_document(user, get_document_to_change_for(user, document_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -110,6 +110,13 @@ def get_document_for(user: Reader, document_id: UUID) -> Document:
     return document
 
 
+def get_document_to_change_for(user: Reader, document_id: UUID) -> Document:
+    """Return the document of a collection that the user may change. Raises NotFound, NotAllowed."""
+    document = get_document_for(user, document_id)
+    _to_change(user, document.collection)
+    return document
+
+
 def list_documents(
     collection: Collection, *, query: str = "", state: str = ""
 ) -> QuerySet[Document]:

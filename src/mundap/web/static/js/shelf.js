@@ -1,6 +1,6 @@
 // Keeps what is shown of the shelf up to date while documents are being read, as long as it is looked at.
 
-import { request } from "./server.js";
+import { page, request } from "./server.js";
 
 const EVERY_MS = 2500;
 
@@ -74,11 +74,9 @@ function watchFilter(typed = "") {
 async function refreshParts() {
   const parts = document.querySelectorAll("[data-part]");
   if (!parts.length) return;
-  const response = await request(location.href).catch(() => null);
-  if (!response) return;
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const now = await page(location.href).catch(() => null); // what was there stays, then
   for (const part of parts) {
-    const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
+    const fresh = now?.querySelector(`[data-part="${part.dataset.part}"]`);
     if (fresh && !part.contains(document.activeElement)) part.replaceWith(fresh);
   }
 }
