@@ -141,6 +141,21 @@ class TestFirstRun:
         assert boil.document.url == "https://teapot.example/en/guide/kettle.html"
         assert boil.document.title == "How to brew"
 
+    def test_links_lead_where_the_pages_are_published(self, tmp_path):
+        pages = {
+            "conf.py": "project = 'Tea'",
+            "a.rst": "A\n=\n\nSee :doc:`the other page <b>` and `more <c.html>`_.\n",
+            "b.rst": "B\n=\n\nText.\n",
+        }
+        folder = write_pages(tmp_path / "docs", pages)
+        mark = ShelfMark(slug="tea", base_url="https://tea.example/en/")
+        collection, _ = ingest_source(f"dir:{folder}", mark)
+        passage = collection.passages.get(document__path="a.rst")
+        assert [(passage.text[start:end], to) for start, end, to in passage.links] == [
+            ("the other page", "https://tea.example/en/b.html"),
+            ("more", "https://tea.example/en/c.html"),
+        ]
+
 
 class TestAgain:
     def test_unchanged_pages_are_left_alone(self, folder, shelved):

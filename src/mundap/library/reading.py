@@ -39,7 +39,7 @@ from mundap.library.sources import OpenedSource, SourcePage
 MAX_TEXT_BYTES = 10_000_000
 MAX_FILE_BYTES = 100_000_000  # of formats that are not plain text, such as PDF
 PROCESSES = 2
-PAGE_SECONDS = 60.0
+PAGE_SECONDS = 120.0  # a PDF of 3,000 pages takes some 60 on a busy machine
 MEMORY_BYTES = 3_000_000_000
 CONTEXT_FILE = ".mundap-context.json"  # no page is hidden, so this is nobody's name
 # The settings of a source that change what a page says.
@@ -52,6 +52,8 @@ _TELLING_SETTINGS = (
     "default_role",
     "anchors",
 )
+
+_KEPT = ("settings", "titles", "addresses")
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +82,19 @@ class ReadPage:
 
 
 class SourceContext:
-    """What the pages of one source share: its folder, its settings, and the titles that links show."""
+    """What the pages of one source share: its folder and settings, the titles that links show, and where they lead."""
 
-    def __init__(self, root: Path, settings: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: Mapping[str, Any],
+        titles: Mapping[str, str],
+        addresses: Mapping[str, str],
+    ) -> None:
         self.root = root
         self.settings = dict(settings)
         self.titles = dict(titles)
+        self.addresses = dict(addresses)
         telling = {name: self.settings.get(name) for name in _TELLING_SETTINGS}
         self._shared = json.dumps([CHUNKER_VERSION, telling], sort_keys=True, default=str).encode()
 
@@ -93,15 +102,19 @@ class SourceContext:
     def of(cls, source: OpenedSource) -> SourceContext:
         """Return the context of an opened source."""
         titles: dict[str, str] = {}
+        addresses: dict[str, str] = {}
         for page in source.pages:
-            titles |= _titles(page)
-        return cls(source.root, source.settings, titles)
+            found = _titles(page)
+            titles |= found
+            if address := source.address(page.path):
+                addresses |= dict.fromkeys(found, address)
+        return cls(source.root, source.settings, titles, addresses)
 
     @classmethod
     def kept(cls, folder: Path) -> SourceContext:
         """Return the context that `keep` wrote there."""
         known = json.loads((folder / CONTEXT_FILE).read_bytes())
-        return cls(folder, known.get("settings", {}), known.get("titles", {}))
+        return cls(folder, *(known.get(name, {}) for name in _KEPT))
 
     @staticmethod
     def keep(folder: Path, known: Mapping[str, Any]) -> None:
@@ -109,10 +122,9 @@ class SourceContext:
         (folder / CONTEXT_FILE).write_text(json.dumps(known), encoding="utf-8")
 
     def as_json(self) -> dict[str, Any]:
-        """Return the settings and titles as they are kept."""
-        shown: dict[str, Any] = json.loads(
-            json.dumps({"settings": self.settings, "titles": self.titles}, default=str)
-        )
+        """Return the settings, titles and addresses as they are kept."""
+        known = {name: getattr(self, name) for name in _KEPT}
+        shown: dict[str, Any] = json.loads(json.dumps(known, default=str))
         return shown
 
     def read_with(self, page_format: Format) -> str:
@@ -139,7 +151,7 @@ class SourceContext:
         waiting = [page.content]
         while waiting:
             text = _text(waiting.pop(), page_format)
-            for name in page_format.includes(text, self._page(page.path)):
+            for name in page_format.includes(text, self._page(page)):
                 if name not in found:
                     found.add(name)
                     waiting.append((self.root / name).read_bytes())
@@ -151,7 +163,7 @@ class SourceContext:
         if excess := too_large(len(page.content), page_format):
             return ReadPage(page.path, error=excess)
         try:
-            parsed = parse_page(page.content, page_format, self._page(page.path))
+            parsed = parse_page(page.content, page_format, self._page(page))
             drafts = cut(parsed)
         except UnreadablePage as exc:
             return ReadPage(page.path, error=str(exc))
@@ -171,13 +183,20 @@ class SourceContext:
     def _reader(self, page_format: Format) -> bytes:
         return self._shared + f"|{page_format.name}|{page_format.version}|".encode()
 
-    def _page(self, path: str) -> PageContext:
-        return PageContext(path, self.root, self.settings, self.titles)
+    def _page(self, page: GivenPage) -> PageContext:
+        return PageContext(
+            page.path,
+            self.root,
+            self.settings,
+            self.titles,
+            url=page.url,
+            addresses=self.addresses,
+        )
 
     def _shown_of_others(self, page: GivenPage, page_format: Format) -> Iterable[bytes]:
         if page_format.depends_on is None or len(page.content) > MAX_TEXT_BYTES:
             return ()
-        return page_format.depends_on(_text(page.content, page_format), self._page(page.path))
+        return page_format.depends_on(_text(page.content, page_format), self._page(page))
 
 
 def get_format(name: str) -> Format:
@@ -190,7 +209,7 @@ def get_format(name: str) -> Format:
 
 def too_large(size_bytes: int, page_format: Format) -> str:
     """Return what to say of a page that is too large to be read, or nothing."""
-    most = MAX_FILE_BYTES if getattr(page_format, "is_binary", False) else MAX_TEXT_BYTES
+    most = MAX_FILE_BYTES if page_format.is_binary else MAX_TEXT_BYTES
     return f"The page is larger than {most // 1_000_000} MB." if size_bytes > most else ""
 
 
@@ -198,7 +217,10 @@ def read_source(source: OpenedSource) -> Iterator[ReadPage]:
     """Yield all pages of a source, read in this process."""
     context = SourceContext.of(source)
     for page in source.pages:
-        yield context.read(GivenPage(page.path, page.file.read_bytes(), page.format_name))
+        given = GivenPage(
+            page.path, page.file.read_bytes(), page.format_name, source.address(page.path)
+        )
+        yield context.read(given)
 
 
 def _titles(page: SourcePage) -> dict[str, str]:
