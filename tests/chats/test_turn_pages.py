@@ -209,6 +209,16 @@ def test_an_answer_arrives_as_html_that_is_the_stored_one(
     assert stored.select_one('template[data-into="chats"]') is not None
 
 
+def test_what_ends_an_answer_is_in_the_reader_s_language(
+    alice: Browser, model: ScriptedModel
+) -> None:
+    script(model, ANSWER)
+    alice.http.headers["Accept-Language"] = "ko"
+    events = alice.events("/ask/", text=QUESTION, collection="shelf", key="k")
+    assert "출처" in events[-1]["html"]
+    assert "Sources" not in events[-1]["html"]
+
+
 def test_the_same_key_is_the_same_question(alice: Browser, model: ScriptedModel) -> None:
     script(model, ANSWER)
     first, second = (

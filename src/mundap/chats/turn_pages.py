@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 from uuid_utils.compat import uuid7
@@ -146,8 +147,11 @@ async def _started(
 
 
 async def _followed(request: HttpRequest, user: User, turn: UUID) -> HttpResponseBase:
+    language = get_language()  # when the answer ends, the middleware has long put the default back
+
     async def ending(view: TurnView) -> dict[str, Any]:
-        return {"html": await in_database_thread(_settled_html, request, user, view.answer)}
+        html = await in_database_thread(_settled_html, request, user, view.answer, language)
+        return {"html": html}
 
     response = await page_stream(get_runner().watch(user, turn), ending=ending)
     # An answer takes long, and the connection that knew who asks is needed by others meanwhile.
@@ -155,8 +159,9 @@ async def _followed(request: HttpRequest, user: User, turn: UUID) -> HttpRespons
     return response
 
 
-def _settled_html(request: HttpRequest, user: User, answer: UUID) -> str:
-    return render_to_string("chats/settled.html", settled(user, answer), request=request)
+def _settled_html(request: HttpRequest, user: User, answer: UUID, language: str | None) -> str:
+    with override(language):
+        return render_to_string("chats/settled.html", settled(user, answer), request=request)
 
 
 def _home(request: HttpRequest) -> Callable[..., HttpResponse]:
