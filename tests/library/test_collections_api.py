@@ -218,6 +218,22 @@ def test_staff_show_a_collection_to_a_group(
     assert (status, list(error["error"]["fields"])) == (400, ["visibility"])
 
 
+def test_only_staff_say_which_group_sees_a_collection(
+    staff_client: Client, alice_client: Client, hers: Collection
+) -> None:
+    for name in ("class", "others"):
+        Group.objects.create(name=name)
+    path = f"{hers.slug}/"
+    assert send(alice_client, "patch", path, group="others")[0] == 403
+    Collection.objects.filter(pk=hers.pk).update(
+        visibility="group", group=Group.objects.get(name="class")
+    )
+    assert send(alice_client, "patch", path, group="others")[0] == 403
+    assert send(alice_client, "post", "", title="More", group="others")[0] == 403
+    hers.refresh_from_db()
+    assert str(hers.group) == "class"
+
+
 # --- deleting
 
 

@@ -26,7 +26,7 @@ from mundap.library.sources.known import find_known
 
 REFERENCES = "REFERENCES"  # the category of what people upload, unless they say another
 MAX_OWN_COLLECTIONS = 200
-_STAFFS_OWN = ("is_current", "refresh_days")
+_STAFFS_OWN = ("is_current", "refresh_days", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ def make_reference(user: User, label: Label) -> Collection:
     visibility = label.visibility or Collection.Visibility.PRIVATE
     if not user.is_staff:
         _check_modest(category=category, visibility=visibility)
+        if label.group:
+            raise NotAllowed(_("Only staff may show a collection to others."))
         if label.slug:  # what others have privately must not show by a name that is taken
             raise NotAllowed(_("Only staff may choose a short name."))
         if Collection.objects.filter(owner=user).count() >= MAX_OWN_COLLECTIONS:
