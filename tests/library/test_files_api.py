@@ -141,6 +141,24 @@ def test_a_link_out_of_a_tar_is_refused(alice_client: Client, hers: Collection) 
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "source_error")
 
 
+@pytest.mark.parametrize(
+    "name", ["/".join(["deep" * 50] * 6) + ".md", "tea\udcff.md", "tea\x01.md"]
+)
+def test_odd_names_in_an_archive_do_not_stop_the_others(
+    alice_client: Client, hers: Collection, name: str
+) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", errors="surrogateescape") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(TEA)
+        archive.addfile(member, io.BytesIO(TEA))
+        member.name = "other.md"
+        archive.addfile(member, io.BytesIO(TEA))
+    reply = give(alice_client, hers, ("a.tar", out.getvalue()))
+    assert reply.status_code == 202, reply.content
+    assert "other.md" in paths(hers)
+
+
 def test_nobody_keeps_more_than_their_share(
     alice: User, alice_client: Client, hers: Collection, settings
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from django.utils import timezone
 
 from mundap.errors import Conflict, IngestionRunning
 from mundap.library import fetching, reading, runs
+from mundap.library.fetching import PageFetcher
 from mundap.library.ingestion import ingest, ingest_source
-from mundap.library.listing import open_run
+from mundap.library.listing import context_folder, open_run
 from mundap.library.models import Collection, Document, Passage, Run, RunPage, Worker
+from mundap.library.reading import SourceContext
 from mundap.library.shelving import ShelfMark
 from mundap.library.work import reader
 from mundap.library.workers import at_work
@@ -143,6 +146,15 @@ class TestEnding:
         runs.cancel_run(run)
         assert ingest(waiting).unchanged == 2
 
+    def test_a_run_that_is_cancelled_while_its_source_is_opened_stays_cancelled(self, waiting):
+        runs.request_run(waiting, trigger=PERSON)
+        run = runs.claim_run(worker())
+        runs.cancel_run(Run.objects.get(pk=run.pk))
+        open_run(run)
+        assert state(run) == Run.State.CANCELLED
+        assert state(waiting) == Collection.State.FAILED
+        assert not run.pages.exists()
+
     def test_only_the_last_run_keeps_its_pages(self, waiting):
         for _time in range(3):
             ingest(waiting)
@@ -172,6 +184,15 @@ class TestSilentWorkers:
         other = worker("other")
         assert runs.claim_run(other) == run
         assert runs.claim_run(worker("third")) is None, "the other one is heard of"
+
+    def test_one_that_opens_it_late_leaves_it_to_the_other(self, waiting):
+        runs.request_run(waiting, trigger=PERSON)
+        late = runs.claim_run(worker(silent=True))
+        other = runs.claim_run(worker("other"))
+        open_run(other)
+        open_run(late)
+        assert state(other) == Run.State.READING
+        assert other.pages.count() == 4
 
     def test_a_source_that_ends_its_workers_is_given_up(self, waiting):
         run = runs.request_run(waiting, trigger=PERSON)
@@ -203,6 +224,36 @@ class TestSilentWorkers:
         assert state(run) == Run.State.DONE
         assert run.counts == {"added": 3, "failed": 1, "gone": 0}
         assert "ended over it" in run.pages.get(path="cup.md").error
+
+    def test_pages_that_are_only_looked_at_do_not_count_as_begun(self, waiting, tmp_path):
+        one = worker()
+        first = opened(waiting, one)
+        RunPage.objects.filter(run=first).exclude(path="cup.md").delete()
+        pages = write_pages(tmp_path / "other", {"pan.md": "# Pan\n\nAbout pans.\n"})
+        second = opened(
+            Collection.objects.create(
+                slug="other",
+                category="TEAM",
+                title_no=2,
+                visibility="everyone",
+                source=f"dir:{pages}",
+            ),
+            one,
+        )
+        for _time in range(runs.READ_ATTEMPTS):
+            assert [page.path for page in runs.claim_pages(one, run=None, most=12)] == ["cup.md"]
+            first.pages.update(state=RunPage.State.WAITING, worker=None)  # as its host wants it
+        assert second.pages.get().state == RunPage.State.WAITING
+        assert second.pages.get().attempts == 0
+
+    def test_one_whose_machine_slept_goes_on_though_another_began_meanwhile(self, waiting):
+        slept = worker(silent=True)
+        with at_work(is_command=False):
+            run = opened(waiting, worker("other"))
+        assert Worker.objects.filter(pk=slept.pk).exists(), "or it could claim nothing any more"
+        with reader(slept) as pages:
+            assert pages.read_all()
+        assert state(run) == Run.State.DONE
 
     def test_one_that_comes_back_late_stores_nothing_twice(self, waiting):
         late, other = worker(), worker("other")
@@ -314,3 +365,55 @@ class TestOfTheWeb:
         depths = RunPage.objects.filter(run__collection=collection).values_list("depth", flat=True)
         assert done.added == len(depths) == 3 + max(depths)
         assert max(depths) < 59
+
+    def test_what_only_a_page_leads_to_that_cannot_be_fetched_stays(self, site, monkeypatch):
+        monkeypatch.setattr(fetching, "FIRST_RETRY", timedelta(milliseconds=20))
+        site.add("/", page("<p>Start.</p><a href='/list.html'>l</a> <a href='/milk.html'>m</a>"))
+        site.add("/list.html", page("<p>All.</p><a href='/tea.html'>t</a>"))
+        collection, done = ingest_source(f"site:{site.url}", ShelfMark(slug="all"))
+        assert done.added == 4
+        site.add("/list.html", "broken", 502)
+        site.add("/milk.html", "gone", 410)
+        assert ingest(collection).deleted == 1
+        assert collection.documents.filter(path="tea.html").exists()
+        site.add("/list.html", page("<p>Nothing.</p>"))
+        assert ingest(collection).deleted == 1
+        assert not collection.documents.filter(path="tea.html").exists()
+
+    def test_what_a_crawl_that_reaches_its_bound_does_not_meet_stays(self, site):
+        site.add("/", page("<p>Start.</p><a href='/tea.html'>t</a>"))
+        collection, _done = ingest_source(f"site:{site.url}", ShelfMark(slug="all"))
+        one = worker()
+        run = opened(collection, one)
+        run.context["scope"]["max_seconds"] = 0
+        run.save()
+        with reader(one) as pages:
+            pages.read_all()
+        assert state(run) == Run.State.DONE
+        assert run.counts == {"unchanged": 1, "gone": 0}
+        assert collection.documents.filter(path="tea.html").exists()
+
+    @pytest.mark.parametrize("status", [304, 403, 410, 502])
+    def test_a_late_reply_changes_nothing_of_what_another_worker_stored(self, site, status):
+        late = worker("late")
+        collection = Collection.objects.create(
+            slug="web",
+            category="TEAM",
+            title_no=1,
+            visibility="everyone",
+            source=sitemap(site, "tea", "milk"),
+        )
+        run = opened(collection, late)
+        claimed = runs.claim_pages(late, run=run, most=1)
+        Worker.objects.filter(pk=late.pk).update(seen_at=timezone.now() - timedelta(hours=1))
+        runs.give_back_left()
+        other = worker("other")
+        taken_over = runs.claim_pages(other, run=run, most=1)
+        assert taken_over == claimed
+        site.add("/milk.html", "away", status)
+        with ExitStack() as stack:
+            context = SourceContext.kept(Path(stack.enter_context(context_folder(run))))
+            assert PageFetcher(late, stack).fetch(run, claimed[0], context) is None
+        taken_over[0].refresh_from_db()
+        assert (taken_over[0].state, taken_over[0].worker) == (RunPage.State.READING, other)
+        assert not collection.documents.exists()

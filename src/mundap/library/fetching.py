@@ -15,7 +15,7 @@ from mundap.errors import FetchFailed
 from mundap.library import runs
 from mundap.library.crawling.fetching import fetch_page
 from mundap.library.crawling.web import Web, open_web
-from mundap.library.models import Document, Run, RunPage
+from mundap.library.models import Document, Run, RunPage, Worker
 from mundap.library.reading import GivenPage, SourceContext, get_format
 from mundap.library.sources.listed import FetchKind, Scope, WebPage
 
@@ -34,9 +34,13 @@ class Arrived:
 
 
 class PageFetcher:
-    """Fetches pages for one worker; its connections are closed with the stack."""
+    """Fetches pages for one worker; its connections are closed with the stack.
 
-    def __init__(self, stack: ExitStack) -> None:
+    What is to be noted of a page that is no longer this worker's, or whose run is over, is not noted.
+    """
+
+    def __init__(self, worker: Worker, stack: ExitStack) -> None:
+        self._worker = worker
         self._stack = stack
 
     @cached_property
@@ -66,9 +70,9 @@ class PageFetcher:
             case FetchKind.UNCHANGED:
                 self._unchanged(row, known, fetched.etag, fetched.last_modified)
             case FetchKind.GONE:
-                runs.settle(row, RunPage.State.GONE)
+                self._settle(row, RunPage.State.GONE)
             case FetchKind.LEFT_OUT:
-                runs.settle(row, RunPage.State.LEFT_OUT, error=fetched.reason)
+                self._settle(row, RunPage.State.LEFT_OUT, error=fetched.reason)
             case FetchKind.NEW:
                 given = GivenPage(row.path, fetched.content, fetched.format_name, row.url)
                 arrived = Arrived(given, fetched.etag, fetched.last_modified)
@@ -87,7 +91,14 @@ class PageFetcher:
         return None
 
     @transaction.atomic
+    def _settle(self, row: RunPage, state: RunPage.State, *, error: str = "") -> None:
+        if runs.is_mine(row, self._worker):
+            runs.settle(row, state, error=error)
+
+    @transaction.atomic
     def _unchanged(self, row: RunPage, known: Document, etag: str, last_modified: str) -> None:
+        if not runs.is_mine(row, self._worker):
+            return
         Document.objects.filter(pk=known.pk).update(
             url=row.url, etag=etag, last_modified=last_modified
         )
@@ -113,8 +124,11 @@ class PageFetcher:
             ignore_conflicts=True,
         )
 
+    @transaction.atomic
     def _failed(self, row: RunPage, known: Document, failure: FetchFailed) -> None:
         """Let the page be tried again later, or give it up: what was read of it before stays."""
+        if not runs.is_mine(row, self._worker):
+            return
         if failure.is_retryable and row.attempts < FETCH_ATTEMPTS:
             wait = timedelta(seconds=failure.retry_after_seconds or 0)
             if failure.was_asked:
@@ -127,9 +141,8 @@ class PageFetcher:
                 error=failure.message,
             )
             return
-        with transaction.atomic():
-            known.error, known.url = failure.message, row.url
-            was_read = bool(known.format) and known.state != Document.State.FAILED
-            known.state = Document.State.STALE if was_read else Document.State.FAILED
-            known.save()
-            runs.settle(row, RunPage.State.FAILED, error=failure.message)
+        known.error, known.url = failure.message, row.url
+        was_read = bool(known.format) and known.state != Document.State.FAILED
+        known.state = Document.State.STALE if was_read else Document.State.FAILED
+        known.save()
+        runs.settle(row, RunPage.State.FAILED, error=failure.message)

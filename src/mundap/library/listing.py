@@ -15,7 +15,7 @@ from django.db import transaction
 
 from mundap.library.models import Collection, Document, Run, RunFile, RunPage
 from mundap.library.reading import GivenPage, ReadPage, SourceContext, get_format, too_large
-from mundap.library.runs import note_progress
+from mundap.library.runs import is_to_open, note_progress
 from mundap.library.sources import Listed, OpenedSource, SourcePage, open_source
 from mundap.library.storing import BATCH, store_page
 
@@ -32,7 +32,12 @@ def open_run(run: Run) -> None:
 
 @transaction.atomic
 def list_pages(run: Run, source: OpenedSource) -> None:
-    """Write down the pages of an opened source, all or none; from then on any worker reads them."""
+    """Write down the pages of an opened source, all or none; from then on any worker reads them.
+
+    Nothing is written where the run was cancelled meanwhile, or taken over from this worker.
+    """
+    if not is_to_open(run):
+        return
     if source.listed is not None:
         run.context = {"scope": asdict(source.listed.scope)}
         _create(_web_pages(run, source.listed))

@@ -149,6 +149,16 @@ def claim_run(worker: Worker) -> Run | None:
     return run
 
 
+def is_to_open(run: Run) -> bool:
+    """Whether the run is still its worker's to open; it stays as it is until the transaction ends."""
+    same = Run.objects.filter(pk=run.pk, worker=run.worker_id)
+    return (
+        same.filter(state__in=[Run.State.WAITING, Run.State.OPENING])
+        .select_for_update(no_key=True)
+        .exists()
+    )
+
+
 # Materialized, or Postgres may pick rows once more for each that it updates.
 _CLAIM = """
     WITH picked AS MATERIALIZED (
@@ -172,7 +182,8 @@ def claim_pages(worker: Worker, *, run: Run | None, most: int) -> list[RunPage]:
         ids = [row[0] for row in cursor.fetchall()]
     pages = list(RunPage.objects.filter(pk__in=ids).order_by("pk"))
     mine = [page for page in pages if page.run_id == pages[0].run_id]
-    give_back(RunPage.objects.filter(pk__in=[page.pk for page in pages[len(mine) :]]))
+    others = RunPage.objects.filter(pk__in=[page.pk for page in pages[len(mine) :]], worker=worker)
+    others.update(state=RunPage.State.WAITING, worker=None, attempts=F("attempts") - 1)
     return mine
 
 
@@ -227,15 +238,32 @@ def finish_if_read(run: Run) -> bool:
             return True
         if locked.pages.filter(state__in=RunPage.OPEN).exists():
             return False
-        there = locked.pages.exclude(state__in=[RunPage.State.GONE, RunPage.State.LEFT_OUT])
-        kept = Document.objects.filter(
-            collection=locked.collection_id, path__in=there.values("path")
-        )
+        not_there = Q(state__in=[RunPage.State.GONE, RunPage.State.LEFT_OUT])
+        kept = Document.objects.filter(collection=locked.collection_id)
+        if _has_seen_all(locked):
+            kept = kept.filter(path__in=locked.pages.exclude(not_there).values("path"))
+        else:
+            kept = kept.exclude(path__in=locked.pages.filter(not_there).values("path"))
         gone = delete_documents(locked.collection, keeping=kept)
         counts = count_pages(locked) | {RunPage.State.GONE.value: gone}
         _sum_up(locked)
         _end(locked, Run.State.DONE, counts=counts)
     return True
+
+
+def _has_seen_all(run: Run) -> bool:
+    """Whether a page that the run does not have is gone; where links are followed, it may just not have been met.
+
+    So it is if a page that was read before could not be fetched, or a bound was reached.
+    """
+    scope = run.context.get("scope", {})
+    if not scope.get("is_followed"):
+        return True
+    unread = run.collection.documents.filter(state=Document.State.FAILED)
+    unseen = run.pages.filter(state=RunPage.State.FAILED).exclude(path__in=unread.values("path"))
+    age = (timezone.now() - (run.started_at or timezone.now())).total_seconds()
+    is_bounded = age >= scope["max_seconds"] or run.pages.count() >= scope["max_pages"]
+    return not (is_bounded or unseen.exists())
 
 
 def fail_run(run: Run, error: str) -> None:

@@ -59,7 +59,7 @@ class Reader:
         self._progress = progress
         self._stack = stack
         self._contexts: dict[UUID, tuple[Run, Path, SourceContext]] = {}
-        self._fetcher = PageFetcher(stack)
+        self._fetcher = PageFetcher(worker, stack)
         self._counts: dict[UUID, tuple[int, int]] = {}
         self._counted_at = time.monotonic()
 

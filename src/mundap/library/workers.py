@@ -21,6 +21,7 @@ from mundap.library.models import Worker
 
 HEARTBEAT_SECONDS = 5.0
 SILENT_AFTER = timedelta(seconds=20)
+FORGOTTEN_AFTER = timedelta(days=30)  # not sooner: a machine that slept goes on where it was
 
 logger = logging.getLogger(__name__)
 _current: Worker | None = None
@@ -47,7 +48,7 @@ def this_worker() -> Worker:
 def at_work(*, is_command: bool) -> Iterator[Worker]:
     """Let this process be known as a worker until the block is left."""
     global _current
-    Worker.objects.exclude(pk__in=list_alive().values("pk")).delete()
+    Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN_AFTER).delete()
     worker = Worker.objects.create(
         name=f"{platform.node()[:150]}, process {os.getpid()}",
         is_command=is_command,
