@@ -6,8 +6,11 @@ import ast
 import functools
 import gettext
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
+from django.utils.formats import localize
+from django.utils.translation import override
 from django.utils.translation.template import templatize
 
 import mundap
@@ -68,6 +71,11 @@ def test_each_text_is_translated_and_compiled() -> None:
     assert len(texts) > 150
     missing = {text for text in texts - KEPT if not HANGUL.search(catalogue.gettext(text))}
     assert not missing, "run `make messages`, translate, and run it again"
+
+
+def test_korean_says_morning_or_afternoon_before_the_hour() -> None:
+    with override("ko"):
+        assert localize(datetime(2026, 11, 22, 5, 38, tzinfo=UTC)) == "2026년 11월 22일 오전 5:38"
 
 
 def test_what_is_compiled_is_what_was_written() -> None:
