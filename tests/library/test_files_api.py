@@ -6,16 +6,19 @@ import io
 import tarfile
 import unicodedata
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
 from mundap.accounts.models import User
 from mundap.library import services, uploads
-from mundap.library.models import Collection, Document, Passage, StoredFile
+from mundap.library.models import Collection, Document, Passage, Run, StoredFile
+from mundap.library.runs import finish_if_read
 from mundap.library.services import Label
 from mundap.retrieval.indexing import index_lexical
 from tests.library.reading_runs import read
@@ -171,6 +174,36 @@ def test_nobody_keeps_more_than_their_share(
     assert give(alice_client, hers, ("b.md", TEA), ("c.md", TEA)).status_code == 413
     assert paths(hers) == ["a.md"]
     assert uploads.room_of(alice).used == 600_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_ends_while_its_user_gives_more(alice: User, hers: Collection) -> None:
+    running = Run.objects.create(
+        collection=hers,
+        trigger=Run.Trigger.UPLOAD,
+        requested_by=alice,
+        state=Run.State.READING,
+        is_wanted_again=True,
+    )
+
+    def finish() -> bool:
+        try:
+            return finish_if_read(running)
+        finally:
+            connection.close()
+
+    class Slow(SimpleUploadedFile):
+        """A file of which the rest comes when the run has ended."""
+
+        def read(self, *size: int) -> bytes:
+            is_over.append(pool.submit(finish).result(timeout=10))
+            return super().read(*size)
+
+    is_over: list[bool] = []
+    with ThreadPoolExecutor(1) as pool:
+        uploads.store_files(alice, hers, [Slow("tea.md", TEA)])
+    assert is_over == [True]
+    assert hers.runs.filter(state=Run.State.WAITING).count() == 1
 
 
 def test_files_belong_to_collections_of_files(alice_client: Client, hers: Collection) -> None:

@@ -91,7 +91,7 @@ def store_files(user: User, collection: Collection, files: Sequence[UploadedFile
         raise InvalidInput(_("No file was sent."), fields={"files": _("Choose a file.")})
     _check(files)
     with TemporaryDirectory(prefix="mundap-upload-") as folder, transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # the same room is not given twice
+        _lock_room(user)
         paths: list[str] = []
         for number, file in enumerate(files):
             for path, content in _contents(user, file, Path(folder) / str(number)):
@@ -104,7 +104,7 @@ def store_files(user: User, collection: Collection, files: Sequence[UploadedFile
 def store_text(user: User, collection: Collection, text: str) -> Stored:
     """Store the text as the collection's document, named after its title, and ask for a run. Raises TooLarge."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        _lock_room(user)
         path = f"{clean_name(collection.title) or 'text'}.md"
         _store(user, collection, path, text.encode())
         _check_room(user, collection)
@@ -223,6 +223,12 @@ def _store(user: User, collection: Collection, path: str, content: bytes) -> Non
     # By psycopg's own cursor: Django's writes the bytes as text first, several times their size in memory.
     with psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(_WRITE, values)
+
+
+def _lock_room(user: User) -> None:
+    """Let no other request of the user be given the same room, until the transaction ends."""
+    # No key: a run that ends meanwhile may name the user in the run that follows, or each would wait for the other.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
 def _check_room(user: User, collection: Collection) -> None:
