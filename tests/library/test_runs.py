@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from mundap.errors import Conflict, IngestionRunning
 from mundap.library import fetching, reading, runs
+from mundap.library.deleting import delete_collection
 from mundap.library.fetching import PageFetcher
 from mundap.library.ingestion import ingest, ingest_source
 from mundap.library.listing import context_folder, open_run
@@ -417,3 +418,17 @@ class TestOfTheWeb:
         taken_over[0].refresh_from_db()
         assert (taken_over[0].state, taken_over[0].worker) == (RunPage.State.READING, other)
         assert not collection.documents.exists()
+
+    def test_a_page_that_comes_after_its_collection_is_deleted_does_no_harm(self, site):
+        one = worker()
+        site.add("/", page("<p>Start.</p><a href='/tea.html'>t</a>"))
+        collection = Collection.objects.create(
+            slug="web", category="A", title_no=1, visibility="everyone", source=f"site:{site.url}"
+        )
+        run = opened(collection, one)
+        claimed = runs.claim_pages(one, run=run, most=1)
+        with ExitStack() as stack:
+            context = SourceContext.kept(Path(stack.enter_context(context_folder(run))))
+            delete_collection(collection)
+            PageFetcher(one, stack).fetch(run, claimed[0], context)
+        assert not RunPage.objects.exists()

@@ -111,11 +111,14 @@ class PageFetcher:
         found = Document.objects.filter(collection=run.collection_id, path=row.path).defer("text")
         return found.first() or Document(collection_id=run.collection_id, path=row.path)
 
+    @transaction.atomic
     def _follow(self, run: Run, row: RunPage, links: tuple[WebPage, ...]) -> None:
         """Add the pages that this one leads to and the run does not have, within the scope's bounds."""
+        if not links or not runs.is_mine(row, self._worker):
+            return
         scope = Scope(**run.context["scope"])
         age = (timezone.now() - (run.started_at or timezone.now())).total_seconds()
-        room = scope.max_pages - run.pages.count() if links and age < scope.max_seconds else 0
+        room = scope.max_pages - run.pages.count() if age < scope.max_seconds else 0
         RunPage.objects.bulk_create(
             [
                 RunPage(run=run, path=link.path, url=link.url, depth=link.depth)
