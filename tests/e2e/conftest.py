@@ -102,7 +102,7 @@ class Up:
     """`mundap up` at one address, which can be killed and started again."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
-        self._environment = environment
+        self.environment = environment
         self._folder = folder
         self._log = folder.with_suffix(".log")
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -115,7 +115,7 @@ class Up:
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*MUNDAP, "up", "--port", str(self._port), "--no-shelf"],
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
@@ -148,7 +148,7 @@ class Up:
         """Read the folder's documents."""
         subprocess.run(
             [*MUNDAP, "ingest", f"dir:{self._folder}", *(options or INGEST_OPTIONS)],
-            env=self._environment,
+            env=self.environment,
             cwd=self._folder,
             check=True,
             capture_output=True,
