@@ -1,180 +1,299 @@
 """Makes the pictures of docs/images again: `.venv/bin/python -m tests.e2e.pictures [FOLDER]`.
 
-A server of its own with a page of Django's kind on its shelf, the scripted model, and Chromium without motion: the same
-pages give the same pictures.
+A server of its own with a small shelf, the scripted model, and Chromium without motion. Every page is shown twice: on a
+desk by day in English, and, with `-phone` in its name, on a phone by night in Korean.
 """
 
 from __future__ import annotations
 
+import io
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e.conftest import ARGUMENTS, CHROMIUM, Up, Watched, ask, environment_for
+from tests.e2e.conftest import (
+    ARGUMENTS,
+    CHROMIUM,
+    MUNDAP,
+    PASSWORD,
+    Up,
+    Watched,
+    ask,
+    environment_for,
+)
+from tests.e2e.picture_texts import CACHE, CHATS, HANDBOOK, QUESTIONS, REVIEW, UNANSWERED
 from tests.scripted_model import ScriptedModel
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
-MOST_BYTES = 200_000
-DESK = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 780}
-CACHE = """# Django’s cache framework
-
-## Redis
-
-Redis is an in-memory database that can be used for caching. You need a Redis server that runs locally or on another
-machine, and its Python bindings: install redis-py.
-
-To use Redis as your cache backend with Django:
-
-- Set `BACKEND` to `django.core.cache.backends.redis.RedisCache`.
-- Set `LOCATION` to the URL that points to your Redis instance, with the right scheme.
-
-```python
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": "redis://127.0.0.1:6379",
-    }
-}
-```
-
-Often Redis servers are protected with authentication. Put the user and the password into the URL.
-
-## The per-site cache
-
-Once the cache is set up, the simplest way to use caching is to cache your entire site. Add `UpdateCacheMiddleware` and
-`FetchFromCacheMiddleware` to your `MIDDLEWARE` setting. `CACHE_MIDDLEWARE_SECONDS` is the number of seconds that each
-page is cached.
+MOST_BYTES = 150_000
+COLORS = 256  # a page has few; a picture is a third as large
+DJANGO = "https://docs.djangoproject.com/en"
+SHELF = (
+    ("cache.md", CACHE, "--slug=django-4-2 --family=django --title=Django --title-no=2", "4.2"),
+    (
+        "cache.md",
+        CACHE,
+        "--slug=django --family=django --title=Django --title-no=1 --current",
+        "5.2",
+    ),
+    (
+        "handbook.md",
+        HANDBOOK,
+        "--slug=handbook --category=TEAM --title=팀_안내서 --language=ko",
+        "",
+    ),
+    ("review.md", REVIEW, "--slug=review --category=TEAM --title=Code_review_guide", ""),
+)
+VERSIONS = """
+from mundap.library.models import Collection
+Collection.objects.filter(slug="django").update(version="5.2", source="pypi:django==5.2.19#docs")
+Collection.objects.filter(slug="django-4-2").update(version="4.2")
 """
-ENGLISH = """To use **Redis** as the cache backend, install `redis-py` and start a Redis server [1]. Then:
+SEED = """
+from datetime import timedelta
+from django.utils import timezone
+from mundap.accounts.models import User
+from mundap.chats.models import Chat
+owner = User.objects.get(email={email!r})
+now = timezone.now()
+Chat.objects.bulk_create(
+    Chat(owner=owner, title=title, updated_at=now - timedelta(hours=1 + 9 * n), pinned=not n)
+    for n, title in enumerate({titles!r})
+)
+"""
 
-1. Set `BACKEND` to `django.core.cache.backends.redis.RedisCache` [1].
-2. Set `LOCATION` to the URL that points to your Redis instance [1]:
 
-```python
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": "redis://127.0.0.1:6379",
-    }
-}
-```
+@dataclass(frozen=True)
+class Look:
+    """How somebody sees the pages."""
 
-To cache your entire site, add `UpdateCacheMiddleware` to your `MIDDLEWARE` setting [2]."""
-KOREAN = """**Redis**를 캐시 백엔드로 쓰려면 `redis-py`를 설치하고 Redis 서버를 실행합니다 [1].
+    suffix: str
+    language: str
+    email: str
+    options: dict[str, Any]
 
-1. `BACKEND`를 `django.core.cache.backends.redis.RedisCache`로 설정합니다 [1].
-2. `LOCATION`을 Redis 인스턴스의 URL로 설정합니다 [1]:
 
-```python
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": "redis://127.0.0.1:6379",
-    }
-}
-```
+LOOKS = (
+    Look(
+        "",
+        "en",
+        "ada@example.org",
+        {
+            "locale": "en-US",
+            "color_scheme": "light",
+            "viewport": {"width": 1280, "height": 800},
+        },
+    ),
+    Look(
+        "-phone",
+        "ko",
+        "minji@example.org",
+        {
+            "locale": "ko-KR",
+            "color_scheme": "dark",
+            "viewport": {"width": 390, "height": 780},
+        },
+    ),
+)
 
-사이트 전체를 캐시하려면 `MIDDLEWARE` 설정에 `UpdateCacheMiddleware`를 추가합니다 [2]."""
-QUESTIONS = {
-    "en": ("How do I use Redis as the cache?", ENGLISH, "Redis as the cache backend"),
-    "ko": ("Redis를 캐시로 쓰려면 어떻게 하나요?", KOREAN, "Redis를 캐시 백엔드로"),
-}
+
+@dataclass
+class Visit:
+    """Somebody's browser, whose pictures are kept."""
+
+    watched: Watched
+    look: Look
+    model: ScriptedModel
+    folder: Path
+
+    @property
+    def page(self) -> Page:
+        return self.watched.page
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.watched.server + path)
+
+    def keep(self, name: str) -> None:
+        """Keep a picture of what is seen now."""
+        self.page.evaluate("document.activeElement.blur()")
+        picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+        file = self.folder / f"{name}{self.look.suffix}.png"
+        picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            file, optimize=True
+        )
+        if file.stat().st_size > MOST_BYTES:
+            sys.exit(f"{file} has {file.stat().st_size} bytes, more than {MOST_BYTES}")
 
 
 @contextmanager
 def served(model: ScriptedModel) -> Iterator[Up]:
     folder = Path(tempfile.mkdtemp(prefix="mundap-pictures-"))
     folder.chmod(0o711)
+    # The local embedding model: what is doubted in the pictures is what would be.
+    environment = environment_for(folder / "home", model)
+    chosen = {name: text for name, text in environment.items() if "EMBEDDING" not in name}
     documents = folder / "documents"
     documents.mkdir()
-    (documents / "cache.md").write_text(CACHE, encoding="utf-8")
-    environment = environment_for(folder / "home", model)
-    # The local embedding model: what is doubted in the pictures is what would be.
-    chosen = {name: text for name, text in environment.items() if "EMBEDDING" not in name}
     up = Up(chosen, documents)
     try:
         up.start()
-        up.ingest(
-            "--slug",
-            "django",
-            "--title",
-            "Django",
-            "--base-url",
-            "https://docs.djangoproject.com/en/5.2/topics/",
-        )
+        for file, text, options, version in SHELF:
+            for old in documents.iterdir():
+                old.unlink()
+            (documents / file).write_text(text, encoding="utf-8")
+            at = [f"--base-url={DJANGO}/{version}/topics/"] if version else []
+            up.ingest(*(option.replace("_", " ") for option in options.split()), *at)
+        mundap(up, "shell", "-c", VERSIONS)
         yield up
     finally:
         up.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def opened(browser: Browser, server: str, *, language: str, **options: Any) -> Watched:
-    """Return somebody's first page."""
-    names = {"en": "en-US", "ko": "ko-KR"}
-    context = browser.new_context(locale=names[language], reduced_motion="reduce", **options)
-    watched = Watched(context, server)
-    watched.sign_up()
-    return watched
+def mundap(up: Up, *arguments: str) -> None:
+    subprocess.run(
+        [*MUNDAP, *arguments],
+        env=up.environment | {"MUNDAP_ADMIN_PASSWORD": PASSWORD},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
 
 
-def answer(page: Page, model: ScriptedModel, language: str) -> None:
-    question, text, title = QUESTIONS[language]
-    model.reset()
-    for reply in ("redis cache backend", text, title):
-        model.say(reply)
-    ask(page, question)
-    expect(page.locator(".answer .actions")).to_be_visible()
-    expect(page.locator("#chats a").first).to_have_text(title, timeout=10_000)
-    page.evaluate("document.activeElement.blur()")
+def before_log_in(visit: Visit) -> None:
+    for name, path in (("log-in", "login"), ("sign-up", "signup")):
+        visit.go(f"/accounts/{path}/")
+        visit.keep(name)
 
 
-def kept(page: Page, folder: Path, name: str) -> None:
-    """Keep a picture."""
-    file = folder / f"{name}.png"
-    page.screenshot(path=file)
-    if file.stat().st_size > MOST_BYTES:
-        sys.exit(f"{file} has {file.stat().st_size} bytes, more than {MOST_BYTES}")
+def log_in(visit: Visit) -> None:
+    visit.go("/accounts/login/")
+    visit.page.locator("input[type=email]").fill(visit.look.email)
+    visit.page.locator("input[type=password]").fill(PASSWORD)
+    visit.page.locator("main button.is-main").click()
+    expect(visit.page.locator("#text")).to_be_visible()
 
 
-def talk(browser: Browser, server: str, model: ScriptedModel, folder: Path) -> None:
-    """The conversation: with a passage beside it, on a phone, in the dark and in Korean."""
-    for name, language, size, scheme in (
-        ("answer", "en", DESK, "light"),
-        ("answer-dark", "en", DESK, "dark"),
-        ("answer-korean", "ko", DESK, "light"),
-        ("phone", "en", PHONE, "light"),
-        ("phone-korean-dark", "ko", PHONE, "dark"),
-    ):
-        watched = opened(browser, server, language=language, viewport=size, color_scheme=scheme)
-        page = watched.page
-        if name == "answer":
-            kept(page, folder, "question")
-        answer(page, model, language)
-        if name.startswith("phone"):
-            kept(page, folder, name)
-            page.locator(".prose .citation").nth(1).click()
-            expect(page.locator("#pane mark").first).to_be_visible()
-            kept(page, folder, f"{name}-source")
-        else:
-            page.locator(".prose .citation").nth(2).click()
-            expect(page.locator("#pane mark").first).to_be_visible()
-            kept(page, folder, name)
-        watched.context.close()
+def said(visit: Visit, question: str, *replies: str, title: str) -> None:
+    """Ask a new question, and wait until the chat has its title."""
+    visit.go("/")
+    visit.model.reset()
+    for reply in replies:
+        visit.model.say(reply)
+    ask(visit.page, question)
+    expect(visit.page.locator(".answer .actions")).to_be_visible()
+    expect(visit.page.locator("#chats a", has_text=title)).to_have_count(1, timeout=10_000)
+
+
+def conversation(visit: Visit) -> None:
+    visit.go("/")
+    visit.keep("home")
+    question, title = UNANSWERED[visit.look.language]
+    said(
+        visit, question, "deploy kubernetes", title, title=title
+    )  # nothing is near it: no answer is asked for
+    visit.keep("not-in-the-documents")
+    question, text, title = QUESTIONS[visit.look.language]
+    said(visit, question, "redis cache backend", text, title, title=title)
+    visit.keep("conversation")
+    visit.page.locator(".prose .citation").nth(2).click()
+    expect(visit.page.locator("#pane mark").first).to_be_visible()
+    visit.keep("answer")
+
+
+def chats(visit: Visit) -> None:
+    page = visit.page
+    visit.go("/chats/")
+    expect(page.locator("#rows li").first).to_be_visible()
+    visit.keep("chats")
+    title = QUESTIONS[visit.look.language][2]
+    page.locator("#rows li", has=page.get_by_text(title, exact=True)).locator(".more").click()
+    expect(page.locator("#manage .manage")).to_be_visible()
+    page.locator("#managed form[action$='/share/'] button").click()
+    url = page.locator("#managed input.link").input_value()
+    visit.keep("chat-shared")
+    page.goto(url)
+    visit.keep("shared-copy")
+
+
+def settings(visit: Visit) -> None:
+    for name, path in (("preferences", ""), ("security", "security/"), ("data", "data/")):
+        visit.go(f"/settings/{path}")
+        visit.keep(f"settings-{name}")
+    visit.go("/settings/tokens/")
+    visit.page.locator("main input[type=text]").first.fill("laptop")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator("#secret")).to_be_visible()
+    visit.go("/settings/tokens/")
+    visit.keep("settings-tokens")
+    visit.go("/")
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("?")
+    expect(visit.page.locator("#help")).to_be_visible()
+    visit.keep("help")
+
+
+def shelf(visit: Visit) -> None:
+    page = visit.page
+    visit.go("/shelf/")
+    visit.keep("shelf")
+    visit.go("/shelf/django/")
+    visit.keep("shelf-collection")
+    page.locator("[data-part=runs] a").first.click()
+    expect(page.locator("[data-part=pages] tbody tr").first).to_be_visible()
+    visit.keep("run")
+    visit.go("/shelf/django/")
+    page.locator("[data-part=documents] tbody a").first.click()
+    expect(page.locator(".passages pre").first).to_be_visible()
+    visit.keep("shelf-document")
+    visit.go("/shelf/django/search/?q=redis")
+    visit.keep("shelf-search")
+    visit.go("/add/source/")
+    page.locator("#source").fill("sphinx:https://docs.celeryq.dev/en/stable/")
+    visit.keep("shelf-source")
+    visit.go("/add/files/")
+    visit.keep("add-files")
+
+
+PARTS: tuple[Callable[[Visit], None], ...] = (
+    before_log_in,
+    log_in,
+    conversation,
+    chats,
+    settings,
+    shelf,
+)
+
+
+def show(browser: Browser, up: Up, visit_as: tuple[Look, ScriptedModel, Path]) -> None:
+    """Walk through all pages as one person."""
+    look, model, folder = visit_as
+    context = browser.new_context(reduced_motion="reduce", **look.options)
+    visit = Visit(Watched(context, up.url), look, model, folder)
+    for part in PARTS:
+        part(visit)
+    context.close()
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with ScriptedModel() as model, served(model) as up, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        talk(browser, up.url, model, folder)
+    with ScriptedModel() as model, served(model) as up, sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for look in LOOKS:
+            mundap(up, "create-admin", look.email)
+            seed = SEED.format(email=look.email, titles=CHATS[look.language])
+            mundap(up, "shell", "-c", seed)
+            show(browser, up, (look, model, folder))
         browser.close()
 
 
