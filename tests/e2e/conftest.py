@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import uuid4
 
@@ -95,6 +96,7 @@ def environment_for(home: Path, model: ScriptedModel) -> dict[str, str]:
         "MUNDAP_THROTTLE_TURNS": "1000/min",
         "MUNDAP_THROTTLE_USER": "10000/min",
         "MUNDAP_THROTTLE_ADDRESS": "10000/min",
+        "MUNDAP_TRUSTED_PROXIES": "1",  # so that each person comes from an address of their own
     }
 
 
@@ -170,6 +172,11 @@ def up(_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         running.stop()
 
 
+def own_address() -> str:
+    """Return an address that nobody else signs up from: there is a limit for each."""
+    return str(IPv4Address(0x0A000000 + uuid4().int % 0xFFFFFF))
+
+
 @pytest.fixture(scope="session")
 def server(up: Up) -> str:
     """Its address."""
@@ -211,7 +218,9 @@ class Watched:
         """Return the page at the first question, signed in as somebody new."""
         account = {"email": f"{uuid4().hex[:12]}@example.org", "password": PASSWORD}
         reply = self.context.request.post(
-            f"{self.server}/_allauth/app/v1/auth/signup", data=account
+            f"{self.server}/_allauth/app/v1/auth/signup",
+            data=account,
+            headers={"X-Forwarded-For": own_address()},
         )
         # A program's session token is the session's key.
         cookie = {"name": "sessionid", "value": reply.json()["meta"]["session_token"]}

@@ -25,7 +25,7 @@ from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
 from mundap.chats.streaming import Encoder
 from tests.chats.server import Api, served, wait_for
-from tests.e2e.conftest import PASSWORD
+from tests.e2e.conftest import PASSWORD, own_address
 from tests.scripted_model import ScriptedModel
 
 HERE = Path(__file__).parent / "usechat"
@@ -175,7 +175,12 @@ def _bundle(
 def _program(server: str) -> Iterator[Api]:
     """A person's program, with a token of their own."""
     account = {"email": f"{uuid4().hex[:12]}@example.org", "password": PASSWORD}
-    reply = httpx2.post(f"{server}/_allauth/app/v1/auth/signup", json=account, timeout=20)
+    reply = httpx2.post(
+        f"{server}/_allauth/app/v1/auth/signup",
+        json=account,
+        headers={"X-Forwarded-For": own_address()},
+        timeout=20,
+    )
     session = reply.json()["meta"]["session_token"]
     reply = httpx2.post(
         f"{server}/api/v1/tokens/",
