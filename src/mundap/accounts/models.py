@@ -3,6 +3,7 @@
 User           a person, known by an e-mail address
 ApiToken       a secret for programs, shown once and stored as a digest
 AttemptCount   how often something was tried lately (to log in, to sign up) by an account or an address
+AuditEntry     something that matters which somebody did: who, what, to whom, when and from where
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
@@ -95,3 +96,53 @@ class AttemptCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} until {self.resets_at:%H:%M:%S}"
+
+
+class AuditEntry(models.Model):
+    """A line of the audit log, written by `audit.record`. It is never changed, and deleted by its age alone.
+
+    A trigger (migration 0004) sees to that. When somebody's account is deleted, their lines stay without them: the
+    trigger lets `actor` and `whom` become NULL, and takes the address and the name of what was theirs with them.
+    """
+
+    class Via(models.TextChoices):
+        PERSON = "person", _("a person")
+        COMMAND = "command", _("the command line")
+        WORKER = "worker", _("a worker")
+
+    at = models.DateTimeField(_("when"), db_default=Now(), editable=False)
+    via = models.CharField(_("by way of"), max_length=10, choices=Via)
+    actor = models.ForeignKey(
+        User,
+        verbose_name=_("who"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    action = models.CharField(_("what"), max_length=40)
+    whom = models.ForeignKey(
+        User,
+        verbose_name=_("whose"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    about = models.CharField(
+        _("about"), max_length=200, blank=True, help_text="kind:id or kind:name of a thing"
+    )
+    details = models.JSONField(_("details"), default=dict, help_text="no texts and no secrets")
+    address = models.GenericIPAddressField(_("address"), null=True)
+    request_id = models.CharField(_("request"), max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("entry of the audit log")
+        verbose_name_plural = _("audit log")
+        indexes = [
+            models.Index(fields=["action", "-id"], name="audit_by_action"),
+            models.Index(fields=["about", "-id"], name="audit_by_thing"),
+            models.Index(fields=["at"], name="audit_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.at:%Y-%m-%d %H:%M}"

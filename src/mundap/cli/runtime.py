@@ -107,6 +107,9 @@ def _setup_django(*, is_migrated: bool) -> None:
 
     django.setup()
     _refuse_wrong_settings()
+    from mundap.accounts.audit import speak_as_command
+
+    speak_as_command()
     if is_migrated:
         _migrate()
 

@@ -157,6 +157,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "mundap.accounts.guards.AccountGuards",
     "mundap.accounts.sessions.note_session_use",
+    "mundap.accounts.audit.note_origin",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -207,8 +208,10 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 # Sessions live in the database: a cache must not keep a logged-out one alive.
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "mundap.accounts.session_store"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
+STAFF_SECOND_STEP = env.flag("MUNDAP_STAFF_SECOND_STEP", default=False)
+AUDIT_DAYS = env.integer("MUNDAP_AUDIT_DAYS", 365, minimum=30)  # a trigger refuses fewer
 
 # --- a second step, and logging in elsewhere
 MFA_ADAPTER = "mundap.accounts.second_step.SecondStepAdapter"
@@ -374,6 +377,7 @@ CELERY = {
             "retrieval.tasks.fill_vectors": 5.0,
             "chats.tasks.index_messages": 5.0,
             "accounts.tasks.clear_sessions": 3600.0,
+            "accounts.tasks.forget_old_audit": 3600.0,
         }.items()
     },
 }
