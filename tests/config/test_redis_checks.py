@@ -12,10 +12,11 @@ import pytest
 import redis
 from django.core import checks
 from kombu import Connection
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, SentinelChannel
 
 from mundap.config.redis_address import read_redis_address
 from mundap.config.redis_checks import check_redis
+from mundap.config.redis_servers import SentinelFactory, open_async_client
 from mundap.errors import ConfigurationError
 
 PASSWORD = "wonderful-pa55word"
@@ -123,6 +124,9 @@ def test_a_certificate_that_is_not_there(settings, tmp_path: Path) -> None:
         ("redis://[::1]/1", False),
         ("redis://localhost/1", False),
         ("unix:///run/valkey.sock?db=1", False),
+        ("redis+sentinel://127.0.0.1,localhost:1/m", False),
+        ("redis+sentinel://127.0.0.1,10.0.0.5/m", True),
+        (f"redis+sentinel://:{PASSWORD}@10.0.0.5/m", False),
     ],
 )
 def test_a_password_in_production(settings, url: str, is_warned: bool) -> None:
@@ -164,6 +168,17 @@ WRONG = [
     ("unix:///run/valkey.sock?ssl_ca_certs=x", "ssl_ca_certs"),
     ("rediss://h/0?ssl_cert_reqs=perhaps", "unknown ssl_cert_reqs"),
     ("rediss://h/0?ssl_check_hostname=perhaps", "unknown ssl_check_hostname"),
+    ("redis+sentinel://h", "which master"),
+    ("redis+sentinel://h/my master/0", "space"),
+    ("redis+sentinel://h/m:1/0", "which master"),
+    ("redis+sentinel://h/m/x", "database that is not a number"),
+    (f"redis+sentinel://:{PASSWORD},@h,h2/m", "comma"),
+    (f"redis+sentinel://:{PASSWORD}@h,/m", "names no host"),
+    (f"redis+sentinel://:{PASSWORD}@h:1,h:x/m", "host or port"),
+    ("redis+sentinel://h:0/m", "port 0"),
+    ("redis+sentinel://h/m?master=2", "master"),
+    ("rediss+sentinel://h/m", "not the address of a Redis"),
+    (f"redis+cluster://:{PASSWORD}@h", "MUNDAP_CACHE_REDIS_URL"),
 ]
 
 
@@ -175,6 +190,47 @@ def test_an_address_that_cannot_be_used(settings, url: str, says: str) -> None:
         read_redis_address(url)
     assert PASSWORD not in refused.value.message
     assert refused.value.message.startswith("REDIS_URL ")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis+cluster://h/1", "only number 0"),
+        ("redis+cluster://h?db=1", "db"),
+        ("redis+cluster://h?ssl_ca_certs=x", "ssl_ca_certs"),
+        (f"redis+cluster://:{PASSWORD}@h:x", "host or port"),
+        ("rediss+cluster://h?ssl_ca_certs=/nowhere/ca.pem", "no such file"),
+    ],
+)
+def test_an_address_for_chats_that_cannot_be_used(settings, url: str, says: str) -> None:
+    settings.CACHE_REDIS_URL = url
+    (what,) = found().values()
+    assert what.startswith("MUNDAP_CACHE_REDIS_URL ")
+    assert says in what
+
+
+def test_sentinels_are_asked_for_the_same_master_by_all(settings) -> None:
+    url = f"redis+sentinel://me:p%40w@a,b:7000,[::1]/My.master/3?sentinel_password={PASSWORD}"
+    settings.REDIS_URL = url
+    assert found() == {}
+    address = read_redis_address(url)
+    assert address.hosts == (("a", 26379), ("b", 7000), ("::1", 26379))
+
+    channel = object.__new__(SentinelChannel)
+    broker = Connection(address.broker_url, transport_options=address.broker_options)
+    channel.connection = SimpleNamespace(client=broker, default_port=26379)
+    vars(channel).update(address.broker_options)
+    cache = SentinelFactory({}).get_connection_pool({"url": url})
+    ours = open_async_client(url, connections=1, operation_seconds=1, client_name="test")
+    for pool in (channel._sentinel_managed_pool(), cache, ours.connection_pool):
+        options = pool.connection_kwargs
+        user = (options["username"], options["password"], options["db"])
+        assert (*user, pool.service_name) == ("me", "p@w", 3, "My.master")
+        asked = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+        assert [(one["host"], one["port"]) for one in asked] == list(address.hosts)
+        for one in asked:
+            assert one["password"] == PASSWORD
+            assert one["socket_timeout"] <= 1
 
 
 GOOD = [

@@ -366,6 +366,7 @@ def test_the_env_file_of_the_folder_counts(tmp_path: Path) -> None:
         ("postgresql://u:p%40w@[::1]:5/d", "postgresql://u:***@[::1]:5/d"),
         ("postgresql:///mundap?host=/run/x", "postgresql:///mundap?host=/run/x"),
         ("redis://:p@h/0", "redis://:***@h/0"),
+        ("redis+sentinel://u:p@h:1,[::1]/m/0", "redis+sentinel://u:***@h:1,[::1]/m/0"),
         ("unix:///a/b.sock?db=0&password=p", "unix:///a/b.sock?db=0&password=***"),
         ("unix://:p@/a/b.sock?db=0", "unix://:***@/a/b.sock?db=0"),
         ("https://h/v1?api_key=p", "https://h/v1?api_key=***"),

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from mundap.config import env
 from mundap.config.redis_address import read_redis_address
+from mundap.config.redis_servers import find_master, open_client
 from mundap.embedded import supervisor
 from mundap.embedded.supervisor import PartState
 from mundap.errors import ConfigurationError, EmbeddedError
@@ -67,8 +68,8 @@ def masked(address: str) -> str:
     """Return the address without its password and keys."""
     try:
         parts = urlsplit(address)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-        port = f":{parts.port}" if parts.port is not None else ""
+        hosts = parts.netloc.rpartition("@")[2]
+        _numbers = [urlsplit(f"//{host}").port for host in hosts.split(",")]
     except ValueError:
         return "(not readable as an address)"
     if not parts.scheme or "://" not in address:
@@ -76,7 +77,7 @@ def masked(address: str) -> str:
     secret = f":{MASK}" if parts.password is not None else ""
     user = f"{parts.username or ''}{secret}@" if "@" in parts.netloc else ""
     query = _SECRET_PARAMETERS.sub(rf"\1{MASK}", parts.query)
-    shown = SplitResult(parts.scheme, f"{user}{host}{port}", parts.path, query, "").geturl()
+    shown = SplitResult(parts.scheme, f"{user}{hosts}", parts.path, query, "").geturl()
     # `unix:///path` would lose its empty host.
     return shown if "://" in shown else shown.replace(":", "://", 1)
 
@@ -102,6 +103,16 @@ def check_cache(states: dict[str, PartState]) -> PartReport:
     report = _embedded("cache", states.get("valkey"), variable="REDIS_URL")
     if (state := states.get("valkey")) and state.is_alive and state.url:
         _look_into_cache(report, state.url)
+    return report
+
+
+def find_chat_cache() -> PartReport | None:
+    """Return the report on the Redis that chats are cached in; None where it is no other one, as for most."""
+    url = env.text("MUNDAP_CACHE_REDIS_URL")
+    if not url:
+        return None
+    report = PartReport("cache of chats", "external", address=masked(url))
+    _look_into_cache(report, url, name="MUNDAP_CACHE_REDIS_URL", may_be_cluster=True)
     return report
 
 
@@ -278,19 +289,22 @@ def _judge_pgvector(
         )
 
 
-def _look_into_cache(report: PartReport, url: str) -> None:
+def _look_into_cache(
+    report: PartReport, url: str, *, name: str = "REDIS_URL", may_be_cluster: bool = False
+) -> None:
     report.is_running = False
     try:
-        read_redis_address(url)
+        read_redis_address(url, name=name, may_be_cluster=may_be_cluster)
     except ConfigurationError as exc:
         what, _, todo = exc.message.partition(". ")
         report.add(f"{what}.", todo)
         return
     try:
-        options = {"socket_connect_timeout": _TIMEOUT_SECONDS, "socket_timeout": _TIMEOUT_SECONDS}
-        with redis.Redis.from_url(url, **options) as client:
+        with open_client(url, timeout_seconds=_TIMEOUT_SECONDS) as client:
             report.is_running = bool(client.ping())
             info = client.info()
+            if master := find_master(client):
+                report.note = f"the master is {master[0]}:{master[1]}"
     except (
         redis.RedisError,
         OSError,
@@ -304,11 +318,11 @@ def _look_into_cache(report: PartReport, url: str) -> None:
         return
     is_valkey = "valkey_version" in info
     version = str(info.get("valkey_version") or info.get("redis_version") or "0")
-    name, least = ("Valkey", _MIN_VALKEY) if is_valkey else ("Redis", _MIN_REDIS)
-    report.versions[name] = version
+    product, least = ("Valkey", _MIN_VALKEY) if is_valkey else ("Redis", _MIN_REDIS)
+    report.versions[product] = version
     if _version(version) < least:
         needed = ".".join(str(part) for part in least)
-        report.add(f"{name} {version} is too old.", f"Use {name} {needed} or newer.")
+        report.add(f"{product} {version} is too old.", f"Use {product} {needed} or newer.")
     if int(info.get("maxmemory", 0)) and str(info.get("maxmemory_policy")).startswith("allkeys"):
         report.add(
             f"The cache evicts any key ({info['maxmemory_policy']}), so also waiting background work.",

@@ -22,6 +22,7 @@ from mundap.cli.checks import (
     check_chat_model,
     check_database,
     check_embeddings,
+    find_chat_cache,
     find_reranker,
     part_states,
 )
@@ -63,6 +64,7 @@ def _examine() -> dict[str, Any]:
         parts = [
             check_database(states),
             check_cache(states),
+            *filter(None, [find_chat_cache()]),
             check_embeddings(states),
             check_chat_model(),
             *filter(None, [find_reranker()]),

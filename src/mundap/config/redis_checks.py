@@ -20,10 +20,17 @@ from mundap.errors import ConfigurationError
 BACKEND = "django_redis.cache.RedisCache"
 SERIALIZER = "django_redis.serializers.json.JSONSerializer"
 CLIENT = "django_redis.client.DefaultClient"
-SESSIONS = "django.contrib.sessions.backends.db"
+FACTORY = "mundap.config.redis_servers.SentinelFactory"
+SESSIONS = "mundap.accounts.session_store"
 MAX_TIMEOUT_SECONDS = 2.0
 _TIMEOUTS = ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
-_KNOWN_OPTIONS = {"SERIALIZER", "CLIENT_CLASS", "IGNORE_EXCEPTIONS", *_TIMEOUTS}
+_KNOWN_OPTIONS = {
+    "SERIALIZER",
+    "CLIENT_CLASS",
+    "IGNORE_EXCEPTIONS",
+    "CONNECTION_FACTORY",
+    *_TIMEOUTS,
+}
 
 
 def check_redis(app_configs: object = None, **_: Any) -> list[CheckMessage]:
@@ -78,6 +85,12 @@ def _check_options(alias: str, options: Mapping[str, Any]) -> Iterator[CheckMess
             f"{where} names a client that has not been tested without Redis.",
             hint=f"Leave CLIENT_CLASS out, or set it to {CLIENT}.",
             id="mundap.E005",
+        )
+    if options.get("CONNECTION_FACTORY", FACTORY) != FACTORY:
+        yield Error(
+            f"{where} makes connections in a way that has not been tested without Redis.",
+            hint=f"Leave CONNECTION_FACTORY out; with Sentinels set it to {FACTORY}.",
+            id="mundap.E013",
         )
     if unknown := sorted(set(options) - _KNOWN_OPTIONS):
         yield Error(
@@ -135,17 +148,27 @@ def _check_addresses(caches: Mapping[str, Mapping[str, Any]]) -> Iterator[CheckM
     """Check each address once; the cache's is REDIS_URL unless somebody wrote another one there."""
     addresses = {settings.REDIS_URL: "REDIS_URL"}
     for alias, cache in caches.items():
-        location = cache.get("LOCATION")
-        if cache.get("BACKEND") == BACKEND and location != settings.REDIS_URL:
-            addresses[str(location)] = f'CACHES["{alias}"]["LOCATION"]'
+        if cache.get("BACKEND") == BACKEND:
+            name = f'CACHES["{alias}"]["LOCATION"]'
+            location = cache.get("LOCATION")
+            for url in [location] if isinstance(location, str) else location or []:
+                addresses.setdefault(str(url), name)
     for url, name in addresses.items():
-        try:
-            address = read_redis_address(url, name=name)
-        except ConfigurationError as exc:
-            what, _, todo = exc.message.partition(". ")
-            yield Error(f"{what}.", hint=todo, id="mundap.E010")
-        else:
-            yield from _check_address(address, name)
+        yield from _check_url(url, name)
+    if settings.CACHE_REDIS_URL:
+        yield from _check_url(
+            settings.CACHE_REDIS_URL, "MUNDAP_CACHE_REDIS_URL", may_be_cluster=True
+        )
+
+
+def _check_url(url: str, name: str, *, may_be_cluster: bool = False) -> Iterator[CheckMessage]:
+    try:
+        address = read_redis_address(url, name=name, may_be_cluster=may_be_cluster)
+    except ConfigurationError as exc:
+        what, _, todo = exc.message.partition(". ")
+        yield Error(f"{what}.", hint=todo, id="mundap.E010")
+    else:
+        yield from _check_address(address, name)
 
 
 def _check_address(address: RedisAddress, name: str) -> Iterable[CheckMessage]:

@@ -18,15 +18,13 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from prometheus_client import Histogram
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from mundap.config import metrics
 from mundap.config.breaker import Breaker
+from mundap.config.redis_servers import close_async_client, open_async_client
 
-HEALTH_CHECK_SECONDS = 15
 PATIENCE_SECONDS = 1.0  # of a read that blocks until there is something
 
 T = TypeVar("T")
@@ -45,21 +43,17 @@ MISSING: Literal[Missing.MISSING] = Missing.MISSING
 class RedisClient:
     """Redis, as one event loop sees it. An operation takes `operation_seconds` at most, whatever happens."""
 
-    def __init__(self, name: str, *, connections: int, operation_seconds: float) -> None:
+    def __init__(self, name: str, url: str, *, connections: int, operation_seconds: float) -> None:
         self._operation_seconds = operation_seconds
         # Whoever finds all connections in use waits here. One timeout around everything bounds each operation more
         # closely than redis-py's own for waiting, connecting and each read, and costs half of them.
         self._free = asyncio.Semaphore(connections)
-        pool = ConnectionPool.from_url(
-            settings.REDIS_URL,
-            max_connections=connections,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=HEALTH_CHECK_SECONDS,
+        self._redis = open_async_client(
+            url,
+            connections=connections,
+            operation_seconds=operation_seconds,
             client_name=f"mundap-{name}",
         )
-        self._redis = Redis.from_pool(pool)
         self._breaker = Breaker()
         self._breaker_open = metrics.redis_breaker_open.labels(name)
 
@@ -94,7 +88,7 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose(close_connection_pool=True)
+        await close_async_client(self._redis)
 
     def _note_success(self) -> None:
         if self._breaker.is_open:
@@ -116,15 +110,17 @@ def _seconds_of(operation: str) -> Histogram:
 class _Clients:
     """The clients of one event loop: those that read blocks of a stream wait long, and must not keep others waiting.
 
-    A batch that is sent has the same patience, as nobody waits for it, and connections of its own.
+    A batch that is sent has the same patience, as nobody waits for it, and connections of its own. What is counted is
+    counted where the cache framework counts it; all the rest may be on a Redis of its own.
     """
 
     quick: RedisClient
     patient: RedisClient
     sending: RedisClient
+    counting: RedisClient
 
     def __iter__(self) -> Iterator[RedisClient]:
-        return iter((self.quick, self.patient, self.sending))
+        return iter((self.quick, self.patient, self.sending, self.counting))
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictionary()
@@ -132,11 +128,13 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictio
 
 def open_clients() -> None:
     """Make the running loop's clients; they connect when they are used."""
+    url, patience = settings.CACHE_REDIS_URL or settings.REDIS_URL, PATIENCE_SECONDS + 0.5
     _clients[asyncio.get_running_loop()] = _Clients(
-        quick=RedisClient("quick", connections=32, operation_seconds=0.15),
+        quick=RedisClient("quick", url, connections=32, operation_seconds=0.15),
         # One for each turn of another process that is read here.
-        patient=RedisClient("patient", connections=1000, operation_seconds=PATIENCE_SECONDS + 0.5),
-        sending=RedisClient("sending", connections=2, operation_seconds=PATIENCE_SECONDS + 0.5),
+        patient=RedisClient("patient", url, connections=1000, operation_seconds=patience),
+        sending=RedisClient("sending", url, connections=2, operation_seconds=patience),
+        counting=RedisClient("counting", settings.REDIS_URL, connections=2, operation_seconds=0.15),
     )
 
 
@@ -170,3 +168,9 @@ def find_sending_client() -> RedisClient | None:
     """Return the running loop's client for batches that nobody waits for; None outside a server."""
     clients = _clients.get(asyncio.get_running_loop())
     return clients.sending if clients else None
+
+
+def find_counting_client() -> RedisClient | None:
+    """Return the running loop's client for request rates; None outside a server."""
+    clients = _clients.get(asyncio.get_running_loop())
+    return clients.counting if clients else None

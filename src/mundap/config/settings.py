@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mundap.config import env
 from mundap.config.login_providers import LoginProvider, as_allauth_settings, offered
-from mundap.config.redis_address import read_redis_address
+from mundap.config.redis_address import CLUSTER_SCHEMES, SCHEMES, read_redis_address
 from mundap.errors import ConfigurationError
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -54,12 +54,15 @@ DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
 PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url(
-    "REDIS_URL", schemes=("redis", "rediss", "unix"), default="redis://127.0.0.1:6379/0"
+    "REDIS_URL", schemes=(*SCHEMES, *CLUSTER_SCHEMES), default="redis://127.0.0.1:6379/0"
 )
+_REDIS = read_redis_address(REDIS_URL)
+# Where chats' bodies and streams are kept, if not there as well; only this one may be a cluster.
+CACHE_REDIS_URL = env.url("MUNDAP_CACHE_REDIS_URL", schemes=(*SCHEMES, *CLUSTER_SCHEMES))
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # django-redis would cut a text at the commas between Sentinels
         "KEY_PREFIX": "mundap1",
         "OPTIONS": {
             # JSON, never pickle: whoever can write the cache would run code here.
@@ -67,7 +70,12 @@ CACHES = {
             "SOCKET_CONNECT_TIMEOUT": 0.2,
             "SOCKET_TIMEOUT": 0.2,
             "IGNORE_EXCEPTIONS": True,
-        },
+        }
+        | (
+            {"CONNECTION_FACTORY": "mundap.config.redis_servers.SentinelFactory"}
+            if _REDIS.master
+            else {}
+        ),
     }
 }
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True  # django-redis knows this one only as a setting
@@ -352,7 +360,7 @@ if IS_PRODUCTION:
 
 # --- background work
 CELERY = {
-    "broker_url": read_redis_address(REDIS_URL).broker_url,
+    "broker_url": _REDIS.broker_url,
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {
         "visibility_timeout": 3600,
@@ -361,6 +369,7 @@ CELERY = {
         "socket_connect_timeout": 5,
         "socket_timeout": 10,
         "socket_keepalive": True,
+        **_REDIS.broker_options,
     },
     "task_ignore_result": True,
     "task_acks_late": True,

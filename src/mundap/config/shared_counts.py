@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 
-from mundap.config.redis_client import MISSING, find_client
+from mundap.config.redis_client import MISSING, find_counting_client
 
 EXCHANGE_SECONDS = 0.1
 
@@ -49,7 +49,7 @@ class SharedCounts:
         now = time.monotonic()
         self._counts = {key: each for key, each in self._counts.items() if each.forgotten_at > now}
         sent = {key: each.own for key, each in self._counts.items() if each.own}
-        client = find_client()
+        client = find_counting_client()
         if client is None or not sent:
             return
 
