@@ -12,10 +12,10 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from mundap.accounts.models import ApiToken, User
@@ -24,6 +24,7 @@ from mundap.chats import body_cache, turn_stream
 from mundap.chats.exporting import as_file, file_name, read_chats
 from mundap.chats.models import Chat, Share, Turn
 from mundap.chats.shapes import dump
+from mundap.config.redis_servers import open_client
 from mundap.library.deleting import delete_collection
 from mundap.library.models import Collection, Document, Passage, StoredFile, Summary
 
@@ -177,8 +178,10 @@ def _keys_of(user: User) -> list[str]:
 def _forget(keys: Sequence[str]) -> None:
     """Take the keys out of Redis. Without Redis they expire by themselves; nobody can read them."""
     try:
-        redis = get_redis_connection("default")
-        for start in range(0, len(keys), 500):
-            redis.unlink(*keys[start : start + 500])
+        with open_client(
+            settings.CACHE_REDIS_URL or settings.REDIS_URL, timeout_seconds=0.5
+        ) as redis:
+            for start in range(0, len(keys), 500):
+                redis.unlink(*keys[start : start + 500])
     except (RedisError, OSError) as exc:
         _logger.warning("What Redis keeps of a deleted account expires by itself: %s", exc)
