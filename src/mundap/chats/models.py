@@ -7,6 +7,9 @@ Completion  an answer outside any chat, only while it runs
 TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
 SearchSegment  the terms that sixteen positions of a chat are found by
 Share       a copy of a chat that whoever has its link may read
+ModelUsage  what the chat model was used for: by day, user, token, model and purpose; kept when these are gone
+Reservation    what a running answer or summary may take of the model at most, until it is known what it took
+MonthSpending  what all that was used in a month cost together, in a few parts
 
 Triggers (migrations 0002 and 0003) give a chat a new `rev` and `etag` whenever something that its readers see changes,
 by whatever means: messages, visible columns, a turn that begins or ends, the names of its collection. Nobody sets them
@@ -30,6 +33,7 @@ from mundap.library.models import Collection
 
 TITLE_MAX_CHARACTERS = 200
 KEY_MAX_CHARACTERS = 255
+MODEL_MAX_CHARACTERS = 200
 # A segment is analysed anew after each change: larger ones cost the worker more, smaller ones each search.
 SEGMENT_POSITIONS = 16
 
@@ -265,8 +269,117 @@ class Share(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     chat = models.OneToOneField(Chat, on_delete=models.CASCADE, related_name="share")
     content = models.JSONField(help_text="see sharing.py")
+    secret = models.TextField(blank=True, db_default="", help_text="encrypted; see sharing.py")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, help_text="when the copy was made")
 
     def __str__(self) -> str:
         return str(self.chat_id)
+
+
+class ModelUsage(models.Model):
+    """What somebody's questions took of a model on a day, for a purpose. Written by `usage.py` alone.
+
+    `user` is empty for the command line, and for people who are gone; `token` where no API token was used, and may
+    name one that is gone. `model` is empty for questions that were answered without one. Days are of the instance's
+    time zone. The database does not check the two keys: the end of an answer and the deletion of an account would
+    wait for each other.
+    """
+
+    class Purpose(models.TextChoices):
+        ANSWER = "answer", _("answers")
+        QUERIES = "queries", _("wording the search")
+        TITLE = "title", _("titles")
+        SUMMARY = "summary", _("summaries")
+        COMPLETION = "completion", _("answers by OpenAI's protocol")
+
+    day = models.DateField(_("day"))
+    # Indexed by its unique constraint.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="model_usage",
+        db_index=False,
+        db_constraint=False,
+    )
+    token = models.ForeignKey(
+        "accounts.ApiToken",
+        verbose_name=_("token"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="model_usage",
+        db_index=False,
+        db_constraint=False,
+    )
+    model = models.CharField(_("model"), max_length=MODEL_MAX_CHARACTERS, blank=True)
+    purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose)
+    questions = models.PositiveIntegerField(_("questions"), default=0)
+    calls = models.PositiveIntegerField(_("calls"), default=0)
+    estimated_calls = models.PositiveIntegerField(
+        _("estimated calls"), default=0, help_text="whose tokens the endpoint did not count"
+    )
+    input_tokens = models.PositiveBigIntegerField(_("input tokens"), default=0)
+    output_tokens = models.PositiveBigIntegerField(_("output tokens"), default=0)
+    cost = models.DecimalField(_("cost"), max_digits=20, decimal_places=9, default=0)
+
+    class Meta:
+        ordering = ["-day", "user", "model", "purpose"]
+        verbose_name = _("use of a model")
+        verbose_name_plural = _("use of models")
+        constraints = [
+            # Without a user there may be several, so that those of people who are gone need not be added up.
+            models.UniqueConstraint(
+                fields=["user", "day", "model", "purpose", "token"],
+                condition=Q(user__isnull=False),
+                nulls_distinct=False,
+                name="model_usage_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(purpose__in=("answer", "queries", "title", "summary", "completion")),
+                name="model_usage_purpose",
+            ),
+        ]
+        indexes = [models.Index(fields=["day"], name="model_usage_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model} {self.purpose}"
+
+
+class Reservation(models.Model):
+    """What may yet be used: of a turn or a completion with the same id, or of a summary that is being made."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    token = models.UUIDField(null=True)
+    model = models.CharField(max_length=MODEL_MAX_CHARACTERS)
+    purpose = models.CharField(max_length=10, choices=ModelUsage.Purpose)
+    input_tokens = models.PositiveBigIntegerField()
+    output_tokens = models.PositiveBigIntegerField()
+    cost = models.DecimalField(max_digits=20, decimal_places=9)
+    expires_at = models.DateTimeField(help_text="when nobody can be using it any more")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class MonthSpending(models.Model):
+    """A part of what was spent in the month that begins on this day; which one, decides who spent it.
+
+    Parts, because all turns of all users would wait for each other at one row.
+    """
+
+    pk = models.CompositePrimaryKey("month", "part")
+    month = models.DateField()
+    part = models.PositiveSmallIntegerField()
+    cost = models.DecimalField(max_digits=20, decimal_places=9)
+
+    def __str__(self) -> str:
+        return f"{self.month} {self.part}"
