@@ -77,6 +77,9 @@ class ApiToken(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(_("name"), max_length=100)
     digest = models.BinaryField(max_length=32, unique=True)
+    key_id = models.CharField(
+        max_length=16, blank=True, db_default="", help_text="Which key the digest is made with."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
-from hashlib import blake2b
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
@@ -13,11 +11,12 @@ from allauth.mfa.base.forms import ReauthenticateForm as AllauthReauthenticateFo
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import validate_totp_code
 from allauth.mfa.utils import decrypt
-from cryptography.fernet import Fernet
-from django.conf import settings
+from django.db import transaction
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt, give_back
+from mundap.config.keys import cipher, rotated
 
+_PURPOSE = b"second step"
 CODES_BY_ACCOUNT = AttemptLimit("login-code", 10, 15 * 60)
 _CODE_ONCE = AttemptLimit("login-code-used", 1, 2 * 60)
 
@@ -27,11 +26,11 @@ class SecondStepAdapter(DefaultMFAAdapter):
 
     def encrypt(self, text: str) -> str:
         """Return the text encrypted with TOKEN_KEY."""
-        return _cipher().encrypt(text.encode()).decode()
+        return cipher(_PURPOSE).encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
         """Return the text."""
-        return _cipher().decrypt(encrypted_text.encode()).decode()
+        return cipher(_PURPOSE).decrypt(encrypted_text.encode()).decode()
 
 
 class _CodeOnce:
@@ -70,6 +69,19 @@ def _is_valid(authenticator: Authenticator, code: str) -> bool:
     return count_attempt(Attempt(_CODE_ONCE, (str(authenticator.pk), code.strip())))
 
 
-def _cipher() -> Fernet:
-    key = blake2b(settings.TOKEN_KEY.encode(), digest_size=32, person=b"second step").digest()
-    return Fernet(urlsafe_b64encode(key))
+def rekey() -> int:
+    """Bring the stored secrets under the present key; return how many people's they were."""
+    rewritten = 0
+    with transaction.atomic():
+        for each in Authenticator.objects.select_for_update().order_by("pk"):
+            data = {name: _rekeyed(value, name) for name, value in each.data.items()}
+            if data != each.data:
+                Authenticator.objects.filter(pk=each.pk).update(data=data)
+                rewritten += 1
+    return rewritten
+
+
+def _rekeyed(value: Any, name: str) -> Any:
+    if name == "migrated_codes" and isinstance(value, list):
+        return [rotated(each, _PURPOSE) for each in value]
+    return rotated(value, _PURPOSE) if name in ("secret", "seed") else value

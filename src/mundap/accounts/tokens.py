@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from hashlib import blake2b
 
 from django.conf import settings
 from django.db import transaction
@@ -13,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import ApiToken, User
+from mundap.config.keys import each_token_key, key_id, keyed_digest
 from mundap.errors import Conflict
 
 PREFIX = "mundap_"
@@ -27,10 +27,9 @@ OWNER_BY_DIGEST = """
 """
 
 
-def token_digest(token: str) -> bytes:
-    """Return what is stored of a token: 32 bytes that nobody without TOKEN_KEY can check a guess against."""
-    key = blake2b(settings.TOKEN_KEY.encode()).digest()
-    return blake2b(token.encode("utf-8", "replace"), key=key, digest_size=32).digest()
+def token_digest(token: str, *, key: str | None = None) -> bytes:
+    """Return what is stored of a token: 32 bytes that nobody without the key, TOKEN_KEY, can check a guess against."""
+    return keyed_digest(token.encode("utf-8", "replace"), key=key or settings.TOKEN_KEY)
 
 
 def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
@@ -44,7 +43,10 @@ def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
                 _("You have %(count)d tokens, which is the limit. Delete one first.")
                 % {"count": TOKENS_PER_USER}
             )
-        return ApiToken.objects.create(user=user, name=name, digest=token_digest(secret)), secret
+        made = ApiToken(user=user, name=name, digest=token_digest(secret))
+        made.key_id = key_id(settings.TOKEN_KEY)
+        made.save(force_insert=True)
+        return made, secret
 
 
 def find_bearer_token(header: str) -> str | None:
@@ -62,15 +64,23 @@ def find_user_by_token(token: str) -> User | None:
     """Return the active user whose token this is. Notes the use, at most once a minute."""
     if not is_possible(token):
         return None
+    digests = each_token_key(lambda key: token_digest(token, key=key))
     found = (
         ApiToken.objects.select_related("user")
-        .filter(digest=token_digest(token), user__is_active=True)
+        .filter(digest__in=digests, user__is_active=True)
         .first()
     )
     if found is None:
         return None
+    if found.key_id != (present := key_id(settings.TOKEN_KEY)):
+        ApiToken.objects.filter(pk=found.pk).update(digest=digests[0], key_id=present)
     _note_use(found)
     return found.user
+
+
+def count_under_former_keys() -> int:
+    """Return how many tokens have not been used since the key was changed: they need the former one."""
+    return ApiToken.objects.exclude(key_id=key_id(settings.TOKEN_KEY)).count()
 
 
 def _note_use(token: ApiToken) -> None:

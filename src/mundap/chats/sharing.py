@@ -1,6 +1,6 @@
 """Read-only links to chats. A link shows a copy, made when the chat was shared, and nothing of its owner.
 
-Nothing that opens a link is stored: its token is the share's random id with a keyed digest of it. A copy holds what was
+What opens a link is the share's random id with a random secret, which is stored encrypted. A copy holds what was
 said and quoted then, so what is asked later, or stands around a quotation in a private document, cannot be read by it.
 """
 
@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from hashlib import blake2b
+from functools import partial
 from hmac import compare_digest
+from secrets import token_bytes
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Message, Share, State, Turn
 from mundap.chats.selectors import get_chat_for
+from mundap.config.keys import cipher, each_token_key, keyed_digest, rotated
 from mundap.errors import Conflict, NotFound
 
 _ID_BYTES = 16
-_SEAL_BYTES = 16
+_SECRET_BYTES = 16
+_PURPOSE = b"share"
 _TOKEN_CHARACTERS = 43  # of 32 bytes
 _CITATION_KEYS = ("number", "document", "headings", "url", "quote", "supported")
 
@@ -35,7 +37,11 @@ def share_chat(user: User, chat_id: UUID) -> tuple[Share, bool]:
     """
     with transaction.atomic():
         chat = get_chat_for(user, chat_id)
-        return Share.objects.update_or_create(chat=chat, defaults={"content": _copy(chat)})
+        content = {"content": _copy(chat)}
+        secret = {"secret": _encrypted(token_bytes(_SECRET_BYTES))}
+        return Share.objects.update_or_create(
+            chat=chat, defaults=content, create_defaults=content | secret
+        )
 
 
 def take_back(user: User, chat_id: UUID) -> None:
@@ -50,36 +56,60 @@ def find_share_for(user: User, chat_id: UUID) -> Share | None:
 
 def get_shared(token: str) -> Share:
     """Return what the token opens. Raises NotFound, also once the chat is deleted or its owner is gone."""
-    share_id = _opened(token)
+    share_id, secret = _parts(token)
     share = share_id and (
         Share.objects.filter(
             pk=share_id, chat__deleted_at=None, chat__owner__is_active=True
         ).first()
     )
-    if not share:
+    if not share or not any(compare_digest(secret, each) for each in _secrets(share)):
         raise NotFound(_("This link does not work, or was taken back."))
     return share
 
 
 def token_of(share: Share) -> str:
-    """Return what is put into the link: 43 characters, of which nobody can guess the last without TOKEN_KEY."""
-    return urlsafe_b64encode(share.pk.bytes + _seal(share.pk)).decode().rstrip("=")
+    """Return what is put into the link: 43 characters, of which nobody can guess the last."""
+    return urlsafe_b64encode(share.pk.bytes + _secrets(share)[-1]).decode().rstrip("=")
 
 
-def _opened(token: str) -> UUID | None:
+def rekey() -> int:
+    """Bring the secrets of all links under the present key; return how many had another."""
+    rewritten = 0
+    with transaction.atomic():
+        for share in Share.objects.select_for_update().only("secret").order_by("pk"):
+            secret = (
+                rotated(share.secret, _PURPOSE) if share.secret else _encrypted(_secrets(share)[-1])
+            )
+            if secret != share.secret:
+                Share.objects.filter(pk=share.pk).update(secret=secret)
+                rewritten += 1
+    return rewritten
+
+
+def _parts(token: str) -> tuple[UUID | None, bytes]:
+    """Return the share's id and the secret that the token has; no id where it cannot be one."""
     if len(token) != _TOKEN_CHARACTERS or not token.isascii():
-        return None
+        return None, b""
     try:
         known = urlsafe_b64decode(token + "=")
-        share_id = UUID(bytes=known[:_ID_BYTES])
+        return UUID(bytes=known[:_ID_BYTES]), known[_ID_BYTES:]
     except ValueError:
-        return None
-    return share_id if compare_digest(known[_ID_BYTES:], _seal(share_id)) else None
+        return None, b""
 
 
-def _seal(share_id: UUID) -> bytes:
-    key = blake2b(settings.TOKEN_KEY.encode()).digest()
-    return blake2b(b"share" + share_id.bytes, key=key, digest_size=_SEAL_BYTES).digest()
+def _secrets(share: Share) -> list[bytes]:
+    """Return what opens the share; last, what its link is made with.
+
+    One from before secrets were stored is opened by its id's digest under any key; the oldest made its link.
+    """
+    if share.secret:
+        return [cipher(_PURPOSE).decrypt(share.secret.encode())]
+    seal = partial(keyed_digest, b"share" + share.pk.bytes, size=_SECRET_BYTES)
+    return each_token_key(lambda key: seal(key=key))
+
+
+def _encrypted(secret: bytes) -> str:
+    return cipher(_PURPOSE).encrypt(secret).decode()
 
 
 def _copy(chat: Chat) -> dict[str, Any]:

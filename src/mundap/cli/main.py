@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": "Measure retrieval with a file of questions.",
     "create-admin": "Make an administrator.",
     "create-token": "Make an API token.",
+    "rekey": "Bring what is kept under former keys under the present ones.",
     "worker": "Do background work until stopped.",
     "doctor": "Say what is running, where, and what is wrong.",
 }

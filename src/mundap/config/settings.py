@@ -23,7 +23,9 @@ IS_PRODUCTION = MUNDAP_ENV == "production"
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
 TOKEN_KEY = env.text("MUNDAP_TOKEN_KEY", SECRET_KEY)
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 CACHE_KEY = env.text("MUNDAP_CACHE_KEY", SECRET_KEY)
+TOKEN_KEY_FALLBACKS = env.words("MUNDAP_TOKEN_KEY_FALLBACKS")
 if not SECRET_KEY:
     raise ConfigurationError(
         "SECRET_KEY is not set. Run Mundap through the `mundap` command, which keeps one under MUNDAP_HOME, "
