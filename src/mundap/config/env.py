@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from mundap.errors import ConfigurationError
 
@@ -58,6 +60,55 @@ def seconds(name: str, default: float) -> float:
     if not 0 <= number < 3600:
         raise ConfigurationError(f"{name}={value!r} is not a number of seconds, such as 0.5.")
     return number
+
+
+def amount(name: str) -> Decimal:
+    """Return an amount of money, as in 12.50; 0 where none is set."""
+    value = text(name)
+    try:
+        return _amount(value) if value else Decimal(0)
+    except ValueError:
+        raise ConfigurationError(f"{name}={value!r} is not an amount, such as 12.50.") from None
+
+
+def prices(name: str) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return {model: (input, output)} from `model=input/output`, with commas between models."""
+    found = {}
+    for each in words(name):
+        model, _sign, pair = each.rpartition("=")
+        given, _slash, made = pair.partition("/")
+        try:
+            found[model.strip()] = (_amount(given), _amount(made))
+        except ValueError:
+            model = ""
+        if not model.strip():
+            raise ConfigurationError(
+                f"{name}: {each!r} is not a price; write model=input/output, as in small-1=0.15/0.60."
+            )
+    return found
+
+
+def _amount(value: str) -> Decimal:
+    """Return the amount of a text. Raises ValueError, also for what is below zero or no number at all."""
+    try:
+        number = Decimal(value.strip())
+    except InvalidOperation:
+        raise ValueError from None
+    if not (number.is_finite() and 0 <= number < 10**9):
+        raise ValueError
+    return number
+
+
+def time_zone(name: str, default: str) -> str:
+    """Return the name of a time zone, as in Asia/Seoul."""
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (LookupError, ValueError, OSError):
+        raise ConfigurationError(
+            f"{name}={value!r} is not a time zone; write it as in Asia/Seoul."
+        ) from None
+    return value
 
 
 def words(name: str, default: Iterable[str] = ()) -> list[str]:

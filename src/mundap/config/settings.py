@@ -130,6 +130,13 @@ INSTALLED_APPS = [
     "mundap.library",
     "mundap.retrieval",
     "mundap.chats",
+# What a person may use, unless an allowance of theirs or of their groups says otherwise; 0: no limit.
+QUESTIONS_PER_DAY = env.integer("MUNDAP_QUESTIONS_PER_DAY", 0)
+TOKENS_PER_MONTH = env.integer("MUNDAP_TOKENS_PER_MONTH", 0)  # of the chat model, in and out
+SPENDING_PER_MONTH = env.amount("MUNDAP_SPENDING_PER_MONTH")
+TOTAL_SPENDING_PER_MONTH = env.amount("MUNDAP_TOTAL_SPENDING_PER_MONTH")  # by all together
+MODEL_PRICES = env.prices("MUNDAP_MODEL_PRICES")  # of a million tokens, in and out
+CURRENCY = env.text("MUNDAP_CURRENCY", "USD")
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -329,7 +336,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
 LOCALE_PATHS = [SOURCE / "web" / "locale"]
 FORMAT_MODULE_PATH = "mundap.web.formats"
-TIME_ZONE = "UTC"
+TIME_ZONE = env.time_zone("MUNDAP_TIME_ZONE", "UTC")  # whose days and months limits go by
 USE_TZ = True
 STATIC_URL = "static/"
 # Served from where they lie: there is no build step, and nothing to collect on a first run.
