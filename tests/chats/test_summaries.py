@@ -224,7 +224,9 @@ def test_the_page_shows_it_and_has_it_made(
     with httpx2.Client(base_url=server, cookies=session, follow_redirects=True) as browser:
         page = soup_of(browser.get(url).content)
         assert page.h2.get_text() == "Part 1"
-        assert page.select_one(".prose a.citation")["href"].startswith("/passages/")
+        passage = soup_of(browser.get(page.select_one(".prose a.citation")["href"]).content)
+        assert passage.mark
+        assert passage.select_one(".earlier a")["href"].startswith("/collections/shelf/summary/?")
         form = page.select_one(".summary form")
         sent = {"csrfmiddlewaretoken": form.input["value"]}
         model.say("# Key ideas\n- Use the Redis backend [1].", hold_after=1)

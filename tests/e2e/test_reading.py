@@ -96,3 +96,36 @@ def test_a_phone_shows_a_sheet_below_the_sentence(
     assert sentence["y"] + sentence["height"] <= sheet["y"]
     page.locator("#close-pane").tap()
     expect(page.locator("#pane")).to_be_hidden()
+
+
+@pytest.mark.parametrize("watched", [{"viewport": {"width": 1000, "height": 700}}], indirect=True)
+def test_a_summary_is_made_and_read_beside_the_conversation(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = read(watched, e2e_model)
+    pane = page.locator("#pane")
+    page.locator("#bar").get_by_role("link", name="Tea").click()
+    expect(pane.locator(".summary .path")).to_contain_text("Outline")
+    expect(page.locator(".question")).to_be_visible()
+    e2e_model.reset()
+    e2e_model.say(
+        "Two teas: green with water of 80 degrees [1], black with milk [2].", hold_after=3
+    )
+    pane.get_by_role("button", name="Write a summary").click()
+    expect(pane.get_by_role("status").first).to_contain_text("The summary is being written.")
+    e2e_model.release()
+    expect(pane.locator(".summary .path")).to_contain_text("Summary by scripted")
+    # What it says opens its passage in the same place, and there is a way back.
+    point = pane.locator(".summary .citation").first
+    point.click()
+    expect(pane.locator("mark").first).to_contain_text("80 degrees")
+    pane.get_by_role("button", name="Next citation").click()
+    expect(pane.locator("mark").first).to_contain_text("four minutes")
+    pane.get_by_role("link", name="Summary of this section").click()
+    expect(pane.locator(".summary h2")).to_have_text("Black tea")
+    for _step in range(2):
+        pane.get_by_role("button", name="Back to what was open before").click()
+    expect(point).to_be_focused()
+    expect(pane.locator("#pane-back")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#bar").get_by_role("link", name="Tea")).to_be_focused()

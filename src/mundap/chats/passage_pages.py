@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -16,10 +17,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from mundap.accounts.models import User
+from mundap.chats import summaries
 from mundap.chats.listed import side
 from mundap.chats.models import Message
-from mundap.chats.passages import shown_passage
+from mundap.chats.passages import ShownPassage, passage_in_summary, shown_passage
 from mundap.chats.rendering import citation_url
+from mundap.chats.summary_pages import summary_wish
 from mundap.errors import NotFound
 
 Citation = Mapping[str, Any]
@@ -29,10 +32,16 @@ Citation = Mapping[str, Any]
 @never_cache
 @require_safe
 def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
-    """A passage in its place; with `?message=&n=` as cited there, between the citations before and after it."""
+    """A passage in its place; with `?message=&n=` as cited there, between the citations before and after it.
+
+    `?summary=&section=&language=&n=` says which summary cites it.
+    """
     user = cast("User", request.user)
+    if "summary" in request.GET:
+        return _passage_of_summary(request, user, passage_id)
     cited_in = _find_message(user, request.GET.get("message", ""))
-    citation = _find_citation(cited_in, passage_id, request.GET.get("n", ""))
+    citations = cited_in.citations if cited_in else ()
+    citation = _find_cited(citations, passage_id, request.GET.get("n", ""))
     answer = cited_in.text if cited_in else ""
     shown = shown_passage(
         user,
@@ -41,12 +50,28 @@ def passage(request: HttpRequest, passage_id: UUID) -> HttpResponse:
         answer=answer,
         collection_id=cited_in.chat.collection_id if cited_in else None,
     )
-    context: dict[str, Any] = {"passage": shown}
+    context = _back(cited_in) | _beside(cited_in, citation) if cited_in else {}
+    return _rendered(request, user, shown, context)
+
+
+def _passage_of_summary(request: HttpRequest, user: User, passage_id: UUID) -> HttpResponse:
+    slug, asked = request.GET["summary"], summary_wish(request)
+    citations = summaries.read(user, slug, **asked).citations
+    citation = _find_cited(citations, passage_id, request.GET.get("n", ""))
+    if citation is None:  # the summary, or what it is about, has changed
+        shown = shown_passage(user, passage_id)
+    else:
+        shown = passage_in_summary(user, passage_id, citation=citation)
+    back_url = f"{reverse('summaries:summary', args=[slug])}?{urlencode(asked)}"
+    return _rendered(request, user, shown, {"back_url": back_url, "summary": slug})
+
+
+def _rendered(
+    request: HttpRequest, user: User, shown: ShownPassage, context: Mapping[str, Any]
+) -> HttpResponse:
     if "fragment" in request.GET:
-        return render(request, "chats/_passage.html", context)
-    if cited_in:
-        context |= _back(cited_in) | _beside(cited_in, citation)
-    return render(request, "chats/passage.html", side(user) | context)
+        return render(request, "chats/_passage.html", {"passage": shown})
+    return render(request, "chats/passage.html", {**side(user), "passage": shown, **context})
 
 
 @login_required
@@ -108,9 +133,9 @@ def _find_message(user: User, message_id: str) -> Message | None:
     return own.filter(pk=known).first()
 
 
-def _find_citation(cited_in: Message | None, passage_id: UUID, number: str) -> Citation | None:
-    """Return the message's citation of this passage with this number, as stored."""
-    for citation in cited_in.citations if cited_in else ():
+def _find_cited(citations: Sequence[Citation], passage_id: UUID, number: str) -> Citation | None:
+    """Return the citation of this passage with this number."""
+    for citation in citations:
         if citation["passage"] == str(passage_id) and str(citation["number"]) == number:
-            return cast("Citation", citation)
+            return citation
     return None

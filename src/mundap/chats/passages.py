@@ -73,6 +73,13 @@ def shown_passage(
     return _in_place(get_passage_for(user, now.passage), citation, answer, note=now.note)
 
 
+def passage_in_summary(
+    user: User, passage_id: UUID, *, citation: Mapping[str, Any]
+) -> ShownPassage:
+    """Return the passage with what a summary as it stands cites of it. Raises NotFound."""
+    return _in_place(get_passage_for(user, passage_id), citation, "")
+
+
 def _in_place(
     found: PassageInPlace, citation: Mapping[str, Any] | None, answer: str, *, note: str = ""
 ) -> ShownPassage:

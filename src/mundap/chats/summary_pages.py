@@ -1,7 +1,8 @@
-"""The page of a summary; `?fragment=1` gives it without the frame, for the pane."""
+"""The page of a summary; `?fragment=1` gives it without the frame, for the pane, with what went wrong in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -17,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from mundap.accounts.models import User
 from mundap.chats import summaries
 from mundap.chats.listed import side
-from mundap.chats.rendering import answer_html
+from mundap.chats.rendering import linked_html
 from mundap.chats.summary_api import POLL_SECONDS, SECTION_BYTES
 from mundap.config.throttles import require_rate
 from mundap.errors import MundapError
@@ -29,7 +31,7 @@ from mundap.errors import MundapError
 async def summary(request: HttpRequest, slug: str) -> HttpResponse:
     """A summary of `?section=` in `?language=`, or of the whole collection; POST has it made."""
     user = cast("User", await request.auser())
-    asked = _wish(request)
+    asked = summary_wish(request)
     if request.method != "POST":
         return await sync_to_async(_page)(request, user, slug, asked)
     try:
@@ -49,21 +51,26 @@ def _page(
     error: MundapError | None = None,
 ) -> HttpResponse:
     shown = summaries.read(user, slug, **asked)
+
+    def link(citation: Mapping[str, Any]) -> str:
+        query = urlencode({"summary": slug, "n": citation["number"], **asked})
+        return f"{reverse('pages:passage', args=[citation['passage']])}?{query}"
+
     context: dict[str, Any] = {
         "summary": shown,
-        "html": answer_html(shown.text, citations=shown.citations, message=""),
+        "html": linked_html(shown.text, citations=shown.citations, link=link),
         "trouble": error.message if error else (shown.error or {}).get("message", ""),
         "action": f"{request.path}?{urlencode(asked)}",
         "poll_seconds": POLL_SECONDS,
     }
-    status = error.status if error else 200
     if "fragment" in request.GET:
-        return render(request, "chats/_summary.html", context, status=status)
+        return render(request, "chats/_summary.html", context)
+    status = error.status if error else 200
     return render(request, "chats/summary.html", side(user) | context, status=status)
 
 
-def _wish(request: HttpRequest) -> dict[str, str]:
-    """Return what is to be read or made, in a language that there is."""
+def summary_wish(request: HttpRequest) -> dict[str, str]:
+    """Return which section is asked about in which language, in one that there is."""
     language = request.GET.get("language", "")
     if language not in dict(settings.LANGUAGES):
         language = get_language() or settings.LANGUAGE_CODE

@@ -1,33 +1,37 @@
-// Opens cited passages beside the answer, one after the other or all at once. Without this script the same links open
-// them as pages.
+// Opens cited passages and summaries beside the conversation, one after the other or all at once. What is opened from
+// within the pane has a way back. Without this script the same links open them as pages.
 
-import { request, word } from "./server.js";
+import { request } from "./server.js";
+import { followSummary } from "./summary.js";
 
 const pane = document.getElementById("pane");
 const inside = pane?.querySelector(".inside");
-const LINKS = "a.citation, .sources a.place, .sources a.all, .cited a.number";
+const backButton = document.getElementById("pane-back");
+const LINKS = "a.citation, .sources a.place, .sources a.all, .cited a.number, a.to-summary";
 const KEYS = { j: 1, k: -1 };
 const LINE_PX = 24;
-const fetched = new Map(); // address → HTML, of the answer that is read
-let opener = null;
+const fetched = new Map(); // address → HTML, of passages beside the one that is read
+const before = []; // what the pane showed before, to go back to
+let shown = null; // the link that is open, and those of the same text: { link, stops }
+let marked = null; // of the links in the conversation
 let returnTo = null;
 let asked = 0;
 let watcher = null;
 
-/** Listens for clicks on citations, for the way to the next one, and for what closes the pane. */
-export function watchCitations() {
+/** Listens for clicks on citations and summaries, for the way to the next one, and for what closes the pane. */
+export function watchPane() {
   if (!pane) return;
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.(LINKS);
     if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    if (!pane.contains(link)) returnTo = link;
     open(link);
   });
   pane.addEventListener("click", (event) => {
     const button = event.target.closest("[data-step]");
     if (button) step(Number(button.dataset.step));
   });
+  backButton.addEventListener("click", back);
   document.getElementById("close-pane").addEventListener("click", close);
   document.addEventListener("keydown", (event) => {
     if (!isOpen() || event.isComposing || event.defaultPrevented) return;
@@ -49,34 +53,39 @@ function areKeysOff() {
   return document.documentElement.hasAttribute("data-keys-off");
 }
 
-/** Returns the citations that one goes through: in the order of the text, or of the sources where it has none. */
-function stops(link) {
-  const answer = link?.closest(".answer");
-  if (!answer) return [];
-  const inText = [...answer.querySelectorAll(".prose a.citation")];
-  return inText.length ? inText : [...answer.querySelectorAll(".sources a.place")];
+/** Returns the link with those that one goes through: in the order of the text, or of the sources where it has none. */
+function stopOf(link) {
+  const text = link.closest(".answer, .summary");
+  const inText = text?.querySelectorAll(".prose a.citation") ?? [];
+  const stops = [...(inText.length ? inText : text?.querySelectorAll(".sources a.place") ?? [])];
+  if (text || !shown || !link.matches(".number")) return { link, stops };
+  // One of all the sources in the pane: it stands for the first that cites it.
+  return { link: shown.stops.find((each) => each.href === link.href) ?? link, stops: shown.stops };
 }
 
 function step(by) {
-  const all = stops(opener);
-  if (!all.length) return;
-  const here = all.indexOf(opener);
+  const { link, stops } = shown;
+  if (!stops.length) return;
+  const here = stops.indexOf(link);
   // From the list of sources, or from all of them, the first step goes to the first that cites this source.
-  const next = here >= 0 ? all[here + by] : all.find((each) => each.dataset.number === opener.dataset.number) ?? all[0];
-  if (!next) return;
-  returnTo = next;
-  open(next, { isStep: true });
+  const next = here >= 0 ? stops[here + by] : stops.find((each) => each.dataset.number === link.dataset.number) ?? stops[0];
+  if (next) open(next, { isStep: true });
 }
 
 async function open(link, { isStep = false } = {}) {
   const turn = ++asked;
-  const html = await htmlOf(link.href);
+  const html = await htmlOf(link);
   if (turn !== asked) return;
   if (html === null) {
     location.assign(link.href);
     return;
   }
-  mark(inAnswer(link));
+  const isDeeper = !isStep && pane.contains(link);
+  const wanted = isStep ? { ...shown, link } : stopOf(link);
+  if (isDeeper) before.push({ shown, link, nodes: [...inside.childNodes], scrollTop: inside.scrollTop });
+  else if (!isStep) before.length = 0;
+  if (!isDeeper && link.isConnected) returnTo = link;
+  shown = wanted;
   inside.innerHTML = html;
   tellPlace();
   if (!isOpen()) {
@@ -86,34 +95,43 @@ async function open(link, { isStep = false } = {}) {
   if (!isStep || !pane.contains(document.activeElement)) inside.focus({ preventScroll: true });
   const quote = inside.querySelector(".cited") ? null : inside.querySelector("mark");
   inside.scrollTop = quote ? Math.max(0, offsetOf(quote) - inside.clientHeight / 3) : 0;
-  showOpener();
-  for (const beside of neighbours()) htmlOf(beside.href);
+  followSummary(inside.querySelector(".summary"));
+  showLink();
+  for (const beside of neighbours()) htmlOf(beside);
+}
+
+/** Shows what the pane showed before, as far as it was read. */
+function back() {
+  const last = before.pop();
+  if (!last) return;
+  asked += 1;
+  shown = last.shown;
+  inside.replaceChildren(...last.nodes);
+  inside.scrollTop = last.scrollTop;
+  tellPlace();
+  (last.link.isConnected ? last.link : inside).focus({ preventScroll: true });
+  followSummary(inside.querySelector(".summary"));
 }
 
 /** Scrolls to the citation that is open; above the sheet, where the pane is one. */
-function showOpener() {
-  opener.scrollIntoView({ block: "nearest" });
+function showLink() {
+  if (!marked) return;
+  marked.scrollIntoView({ block: "nearest" });
   const sheet = pane.getBoundingClientRect();
-  const covered = opener.getBoundingClientRect().bottom + LINE_PX - sheet.top;
+  const covered = marked.getBoundingClientRect().bottom + LINE_PX - sheet.top;
   if (!sheet.left && covered > 0) scrollBy({ top: covered });
 }
 
-/** Returns the link in the answer for one that stands in the pane. */
-function inAnswer(link) {
-  if (!pane.contains(link)) return link;
-  return stops(opener).find((each) => each.href === link.href) ?? opener;
-}
-
 function neighbours() {
-  const all = stops(opener);
-  const here = all.indexOf(opener);
-  return here < 0 ? [] : [all[here - 1], all[here + 1]].filter(Boolean);
+  const here = shown.stops.indexOf(shown.link);
+  return here < 0 ? [] : [shown.stops[here - 1], shown.stops[here + 1]].filter(Boolean);
 }
 
-/** Returns the passage as a fragment; null where it cannot be had. */
-function htmlOf(address) {
-  const url = new URL(address);
+/** Returns what the link leads to as a fragment; null where it cannot be had. A summary changes while it is made. */
+function htmlOf(link) {
+  const url = new URL(link.href);
   url.searchParams.set("fragment", "1");
+  if (link.matches(".to-summary")) fetched.delete(url.href);
   if (!fetched.has(url.href)) {
     fetched.set(url.href, request(url).then((response) => response.text()).catch(() => {
       fetched.delete(url.href);
@@ -124,17 +142,22 @@ function htmlOf(address) {
 }
 
 function tellPlace() {
-  const all = stops(opener);
-  const here = all.indexOf(opener);
-  document.getElementById("pane-number").textContent = opener.dataset.number ?? "";
-  document.getElementById("pane-number").hidden = !opener.dataset.number;
-  document.getElementById("pane-name").textContent = word(opener.dataset.number ? "source" : "sources");
-  document.getElementById("pane-steps").hidden = !all.length;
+  const { link, stops } = shown;
+  const here = stops.indexOf(link);
+  const { number } = link.dataset;
+  const { dataset } = pane;
+  document.getElementById("pane-number").textContent = number ?? "";
+  document.getElementById("pane-number").hidden = !number;
+  document.getElementById("pane-name").textContent =
+    inside.querySelector(".summary") ? dataset.summary : inside.querySelector(".cited") ? dataset.sources : dataset.source;
+  document.getElementById("pane-steps").hidden = !stops.length;
   document.getElementById("pane-place").textContent =
-    here < 0 ? "" : word("position").replace("{number}", here + 1).replace("{total}", all.length);
-  const [before, after] = pane.querySelectorAll("[data-step]");
-  before.disabled = here <= 0;
-  after.disabled = here >= 0 && here === all.length - 1;
+    here < 0 ? "" : dataset.position.replace("{number}", here + 1).replace("{total}", stops.length);
+  const [previous, next] = pane.querySelectorAll("[data-step]");
+  previous.disabled = here <= 0;
+  next.disabled = here >= 0 && here === stops.length - 1;
+  backButton.hidden = !before.length;
+  if (link.isConnected && !pane.contains(link)) mark(link);
 }
 
 function close() {
@@ -143,25 +166,33 @@ function close() {
   pane.classList.remove("is-open");
   inside.replaceChildren();
   fetched.clear();
+  before.length = 0;
   watcher?.destroy();
   mark(null);
   returnTo?.focus({ preventScroll: true });
   returnTo?.scrollIntoView({ block: "nearest" });
 }
 
-/** A phone's own way back closes the sheet, not the chat. */
+/** A phone's own way back goes back in the sheet, or closes it; not the chat. */
 function watchBackButton() {
   if (!("CloseWatcher" in window) || !matchMedia("(hover: none)").matches) return;
   watcher = new CloseWatcher();
-  watcher.onclose = close;
+  watcher.onclose = () => {
+    if (!before.length) {
+      close();
+      return;
+    }
+    back();
+    watchBackButton();
+  };
 }
 
 function mark(link) {
-  opener?.classList.remove("is-open");
-  opener?.removeAttribute("aria-current");
-  opener = link;
-  opener?.classList.add("is-open");
-  opener?.setAttribute("aria-current", "true");
+  marked?.classList.remove("is-open");
+  marked?.removeAttribute("aria-current");
+  marked = link;
+  marked?.classList.add("is-open");
+  marked?.setAttribute("aria-current", "true");
 }
 
 function offsetOf(element) {
