@@ -142,7 +142,13 @@ class Turn(models.Model):
         indexes = [
             models.Index(
                 fields=["owner"], condition=Q(status="running"), name="turn_running_of_owner"
-            )
+            ),
+            # For those who look after the documents: unanswered.py.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(retrieval__is_answered=False, status="complete"),
+                name="turn_unanswered",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -219,6 +225,9 @@ class Message(models.Model):
             models.CheckConstraint(
                 condition=Q(rating__in=("", "up", "down")), name="message_rating"
             ),
+        ]
+        indexes = [
+            models.Index(fields=["rating", "-id"], condition=~Q(rating=""), name="message_rated")
         ]
 
     def __str__(self) -> str:
