@@ -147,7 +147,7 @@ def test_a_use_is_written_every_five_minutes(alice: User, django_assert_num_quer
     client = logged_in(alice.email)
     client.get("/settings/")
     UserSession.objects.update(last_seen_at=timezone.now() - timedelta(days=1))
-    with django_assert_num_queries(2):  # the session and its user: nothing is written
+    with django_assert_num_queries(4):  # the session, its user and their chats: nothing is written
         client.get("/settings/")
     session = client.session
     session["mundap_use_noted_at"] -= USE_IS_WRITTEN_EVERY_SECONDS + 1

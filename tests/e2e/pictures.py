@@ -253,7 +253,7 @@ def shelf(visit: Visit) -> None:
     visit.keep("run")
     visit.go("/shelf/django/")
     page.locator("[data-part=documents] tbody a").first.click()
-    expect(page.locator(".passages pre").first).to_be_visible()
+    expect(page.locator(".passages .text").first).to_be_visible()
     visit.keep("shelf-document")
     visit.go("/shelf/django/search/?q=redis")
     visit.keep("shelf-search")

@@ -49,7 +49,7 @@ def test_files_are_dropped_read_and_found(watched: Watched) -> None:
     expect(page).to_have_url(re.compile(r"/shelf/coffee-\w+/$"))
     expect(page.locator("#state")).to_contain_text("Brought up to date", timeout=READ_MS)
     page.get_by_role("link", name="Coffee", exact=True).click()
-    expect(page.locator(".passages pre")).to_contain_text("Grind the beans")
+    expect(page.locator(".passages .text")).to_contain_text("Grind the beans")
     page.go_back()
     page.locator("#try-q").fill("grind the beans")
     page.locator("#try-q").press("Enter")

@@ -104,7 +104,7 @@ def test_it_is_one_query_for_the_runs_and_one_for_the_files(
     for _ in range(5):
         keep(0.5)
     read(staff_client)  # the first page of a session also notes where it is used from
-    with django_assert_max_num_queries(4):  # and the session and the user
+    with django_assert_max_num_queries(6):  # and the session, the user and their chats
         read(staff_client)
 
 

@@ -131,7 +131,7 @@ def test_a_document_as_its_passages_and_as_text(alice_client: Client, passage: P
 def test_a_search_shows_what_was_found_and_why(alice_client: Client, passage: Passage) -> None:
     index_lexical(passage.collection)
     soup = page(alice_client, "/shelf/django/search/?q=redis+as+the+cache+backend")
-    assert "To use Redis" in text_of(soup, ".passages pre")
+    assert "To use Redis" in text_of(soup, ".passages .text")
     assert "score" in text_of(soup, ".passages .facts")
     assert one(soup, ".passages h2 a")["href"].startswith(f"/documents/{passage.document_id}/")
     assert not page(alice_client, "/shelf/django/search/").select(".passages")

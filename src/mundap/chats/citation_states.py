@@ -17,9 +17,9 @@ from django.utils.translation import gettext_lazy
 
 from mundap.accounts.models import User
 from mundap.chats.models import Message
-from mundap.chats.quoted_text import find_quote
 from mundap.errors import NotFound
 from mundap.library.models import Collection, Document, Passage
+from mundap.library.quoted_text import find_quote
 from mundap.library.selectors import list_collections_for
 
 

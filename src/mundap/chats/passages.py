@@ -14,9 +14,9 @@ from django.urls import reverse
 from mundap.accounts.models import User
 from mundap.answers.markup import ITEM, MARKER, units
 from mundap.chats.citation_states import states_of
-from mundap.chats.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.chats.rendering import web_address
 from mundap.library.models import Passage
+from mundap.library.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.library.selectors import PassageInPlace, get_passage_for
 
 QUOTE_SIGN = re.compile(r"^> ?", re.MULTILINE)

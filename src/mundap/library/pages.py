@@ -17,6 +17,7 @@ from mundap.errors import MundapError
 from mundap.library.documents_api import address_of
 from mundap.library.models import Collection, Document, RunPage
 from mundap.library.paging import cut
+from mundap.library.quoted_text import shown_blocks
 from mundap.library.selectors import (
     get_collection_for,
     get_document_for,
@@ -39,7 +40,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
     """What can be asked, and how fresh it is."""
     user = cast("User", request.user)
     shown = shown_shelf(user, list(list_collections_for(user)))
-    return render(request, "library/shelf.html", {"shelf": shown, "is_start": True})
+    return render(request, "library/shelf.html", {"shelf": shown})
 
 
 @login_required
@@ -133,6 +134,7 @@ def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
         passages = [
             {
                 "row": row,
+                "blocks": shown_blocks(row.text),
                 "url": address_of(found, row),
                 "place": row.headings[-1] if row.headings else "",
                 "trail": row.headings[:-1],

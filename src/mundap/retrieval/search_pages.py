@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from mundap.accounts.models import User
+from mundap.library.quoted_text import shown_blocks
 from mundap.library.selectors import get_collection_for
 from mundap.retrieval.search import ScoredPassage, search
 
@@ -36,7 +37,9 @@ def try_search(request: HttpRequest, slug: str) -> HttpResponse:
     elif query:
         found = search(collection, [query], limit=_MOST_RESULTS)
         context["found"] = found
-        context["passages"] = [(passage, _address(passage)) for passage in found.passages]
+        context["passages"] = [
+            (passage, _address(passage), shown_blocks(passage.text)) for passage in found.passages
+        ]
     return render(request, "retrieval/try_search.html", context, status=status)
 
 

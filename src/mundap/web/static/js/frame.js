@@ -1,4 +1,7 @@
-// What every signed-in page does: single keys that go somewhere, the sheet that lists them, the reader's time zone.
+// What every signed-in page does: single keys that go somewhere, the sheet that lists them, the reader's time zone,
+// and what was typed, which goes at log-out.
+
+import { forgetDraftsAtLogout } from "./draft.js";
 
 const KEYS_OFF = "mundap-keys-off";
 const root = document.documentElement;
@@ -8,6 +11,7 @@ noteTimeZone();
 root.toggleAttribute("data-keys-off", areOff());
 watchKeys();
 watchHelp();
+forgetDraftsAtLogout();
 
 /** Lets the server write days and times as the reader's clock has them. */
 function noteTimeZone() {

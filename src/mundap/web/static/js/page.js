@@ -2,7 +2,6 @@
 
 import { watchAsking } from "./ask.js";
 import { watchCopying } from "./code.js";
-import { forgetDraftsAtLogout } from "./draft.js";
 import { watchForms } from "./forms.js";
 import { watchPane } from "./pane.js";
 import { watchShelf } from "./shelf.js";
@@ -18,4 +17,3 @@ watchStopping();
 watchSummaries();
 watchOtherTabs();
 watchAsking();
-forgetDraftsAtLogout();

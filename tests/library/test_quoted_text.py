@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mundap.chats.quoted_text import find_quote, shown_blocks
+from mundap.library.quoted_text import find_quote, shown_blocks
 
 TEXT = """## Redis
 
@@ -28,7 +28,9 @@ def quoted(text: str, words: str) -> str:
 
 
 def test_blocks_are_told_apart() -> None:
-    assert [block.kind for block in shown_blocks(TEXT, [])] == ["heading", "text", "code", "text"]
+    assert [block.kind for block in shown_blocks(TEXT, [])] == [
+        "heading", "text", "code", "item", "item",
+    ]  # fmt: skip
 
 
 def test_without_a_quote_nothing_is_marked() -> None:
@@ -57,6 +59,7 @@ def test_a_quote_with_its_fences_marks_the_code() -> None:
 def test_nothing_of_the_text_is_lost() -> None:
     shown = "".join(p.text for block in shown_blocks(TEXT, [(5, 60)]) for p in block.pieces)
     kept = TEXT.replace("## ", "").replace("```python\n", "").replace("```", "").replace("`", "")
+    kept = kept.replace("- ", "")
     assert shown.split() == kept.split()
 
 
@@ -72,3 +75,35 @@ def test_an_unclosed_fence_is_code_to_the_end() -> None:
 def test_windows_line_ends_and_blank_text() -> None:
     assert shown_blocks("", []) == []
     assert [block.kind for block in shown_blocks("a\r\n\r\nb", [])] == ["text", "text"]
+
+
+def test_items_have_their_sign_and_how_deep_they_stand() -> None:
+    blocks = shown_blocks("Do this:\n1. first\n   of two lines\n  - in it\n2. second\n\nEnd.")
+    shown = [(block.kind, block.sign, block.deep, block.pieces[0].text.strip()) for block in blocks]
+    assert shown == [
+        ("text", "", 0, "Do this:"),
+        ("item", "1.", 0, "first\n   of two lines"),
+        ("item", "-", 1, "in it"),
+        ("item", "2.", 0, "second"),
+        ("text", "", 0, "End."),
+    ]
+
+
+def test_a_table_has_cells() -> None:
+    text = "Before\n| Tea | `degrees` |\n| --- | --- |\n| green |  |\n| a \\| b | 80 |\nAfter"
+    before, table, after = shown_blocks(text, [find_quote(text, "80") or (0, 0)])
+    assert [block.kind for block in (before, table, after)] == ["text", "table", "text"]
+    cells = [["".join(p.text for p in cell).strip() for cell in row] for row in table.rows]
+    assert cells == [["Tea", "degrees"], ["green", ""], ["a | b", "80"]]
+    assert table.has_header
+    assert [p.text for p in table.pieces if p.is_quoted] == ["80"]
+
+
+def test_a_note_begins_with_its_label_and_other_signs_are_left_alone() -> None:
+    (block,) = shown_blocks("**Note:** Call `__init__` or __init__ with **kwargs and *args.")
+    assert [(piece.text, piece.look) for piece in block.pieces] == [
+        ("Note:", "label"),
+        (" Call ", ""),
+        ("__init__", "code"),
+        (" or __init__ with **kwargs and *args.", ""),
+    ]
