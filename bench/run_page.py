@@ -4,7 +4,9 @@
 
 Chromium (CHROMIUM names another one) against `mundap up` and the scripted model. A chat page is opened with an empty
 cache; then an answer of so many words of Markdown is asked for and watched: frames, long tasks, layout
-shifts, and how often the page showed more of it. Needs what the browser tests need.
+shifts, and how often the page showed more of it while it arrived; frames without an update are those that nothing was
+sent for, and those that only markup was sent for (half a table's row), which shows nothing yet. Needs what the browser
+tests need.
 """
 
 from __future__ import annotations
@@ -34,19 +36,27 @@ from harness import report
 
 QUESTION = "How do I brew green tea?"
 WATCH = """() => {
-    const seen = window.seen = {frames: [], long: [], shifts: 0, updates: 0, first: 0, asked: performance.now()};
+    const seen = window.seen = {frames: [], long: [], shifts: 0, first: 0, asked: performance.now(), ticks: []};
     const observe = (type, take) => new PerformanceObserver((list) => list.getEntries().forEach(take)).observe({type});
     observe("longtask", (entry) => seen.long.push(entry.duration));
     observe("layout-shift", (entry) => { if (!entry.hadRecentInput) seen.shifts += entry.value; });
     let changed = false;
     new MutationObserver(() => { changed = true; }).observe(
         document.getElementById("messages"), {subtree: true, childList: true, characterData: true});
+    let sent = 0, news = 0;
+    const parse = JSON.parse;
+    JSON.parse = (...given) => {
+        const event = parse(...given);
+        if (event?.kind === "blocks") [sent, news] = [sent + 1, news + event.changes.length];
+        return event;
+    };
     let last = performance.now();
     requestAnimationFrame(function tick(now) {
         seen.frames.push(now - last);
         last = now;
+        seen.ticks.push([changed, sent, news]);
+        [sent, news] = [0, 0];
         if (changed) {
-            seen.updates += 1;
             if (!seen.first && document.querySelector(".answer:last-child .prose")?.textContent) {
                 seen.first = performance.now() - seen.asked;
             }
@@ -150,7 +160,7 @@ def streamed(page: Page) -> dict[str, Any]:
         "first_text_ms": round(seen["first"]),
         "seconds": round(seconds, 1),
         "frames_per_second": round(len(frames) / seconds, 1),
-        "updates_per_second": round(seen["updates"] / seconds, 1),
+        **arrived(seen["ticks"]),
         "frame_ms": {
             "median": round(statistics.median(frames), 1),
             "p99": round(frames[int(len(frames) * 0.99)], 1),
@@ -161,6 +171,19 @@ def streamed(page: Page) -> dict[str, Any]:
         "long_task_ms": round(sum(seen["long"])),
         "layout_shift": round(seen["shifts"], 5),
         "words": len(page.locator(".answer:last-child .prose").inner_text().split()),
+    }
+
+
+def arrived(ticks: list[tuple[bool, int, int]]) -> dict[str, Any]:
+    """Return what became of the frames between the first text and the last."""
+    told = [place for place, (_, _, news) in enumerate(ticks) if news]
+    while_arriving = ticks[told[0] : told[-1] + 1]
+    shown = sum(changed for changed, _, _ in while_arriving)
+    return {
+        "updates_per_second": round(60 * shown / len(while_arriving), 1),
+        "frames_while_arriving": len(while_arriving),
+        "frames_without_text": sum(1 for _, sent, _ in while_arriving if not sent),
+        "frames_with_markup_only": sum(1 for _, sent, news in while_arriving if sent and not news),
     }
 
 

@@ -24,7 +24,7 @@ from mundap.chats.rendering import citation_url
 from mundap.chats.selectors import TurnView
 from mundap.chats.streaming import KEEP_ALIVE, SSE_HEADERS, from_first
 
-FRAME_SECONDS = 0.012  # with what a rendering takes, one is ready for each frame of a screen
+FRAME_SECONDS = 0.01  # with what a rendering takes, one is ready for each frame of a screen
 # As long as a rendering takes, for each reader: together they have a fifth of a core at most.
 REST_TIMES = 4
 THREAD_CHARACTERS = 4000  # what takes too long to render for the event loop to wait
