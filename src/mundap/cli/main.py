@@ -22,9 +22,17 @@ COMMANDS = {
     "create-admin": "Make an administrator.",
     "create-token": "Make an API token.",
     "rekey": "Bring what is kept under former keys under the present ones.",
+    "web": "Serve until stopped, with nothing beside it.",
     "worker": "Do background work until stopped.",
+    "embeddings": "Serve the local embedding models until stopped.",
+    "healthy": "Say whether the process beside it does its work.",
     "doctor": "Say what is running, where, and what is wrong.",
 }
+
+# Those that may be asked for while the database is not up to date, or is to be taken back.
+_LEAVE_THE_DATABASE = {
+    *("check", "compilemessages", "makemessages", "makemigrations", "migrate", "showmigrations", "sqlmigrate"),
+}  # fmt: skip
 
 
 class _Commands(click.Group):
@@ -65,10 +73,16 @@ def _management_command(name: str) -> click.Command:
     def run(ctx: click.Context) -> None:
         from django.core.management import execute_from_command_line, get_commands
 
-        with started(is_migrated=name not in {"makemigrations", "makemessages", "compilemessages"}):
+        with started(is_migrated=name not in _LEAVE_THE_DATABASE):
             if name not in get_commands():
                 raise click.UsageError(f"There is no command {name!r}. `mundap --help` lists them.")
-            execute_from_command_line(["mundap", name, *ctx.args])
+            if name == "migrate":
+                from mundap.cli.migrating import migration_lock, patiently
+
+                with migration_lock():
+                    patiently(lambda: execute_from_command_line(["mundap", name, *ctx.args]))
+            else:
+                execute_from_command_line(["mundap", name, *ctx.args])
 
     return run
 

@@ -17,7 +17,6 @@ from mundap.embedded.home import home_folder, load_or_make_secret
 from mundap.errors import ConfigurationError
 
 LOCAL_MODEL = "mundap-1"  # as the embedding server of ours offers it
-MIGRATION_LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
 SECRETS = {
     "SECRET_KEY": "secret-key",
     "MUNDAP_TOKEN_KEY": "token-key",
@@ -97,6 +96,7 @@ def _refuse_unset_in_production() -> None:
     if unset:
         raise ConfigurationError(
             f"With MUNDAP_ENV=production these must be set: {', '.join(unset)}. "
+            "Each secret is a long random text of its own, as `openssl rand -hex 32` makes one. "
             "To start embedded servers all the same, set MUNDAP_EMBEDDED=1."
         )
 
@@ -111,7 +111,9 @@ def _setup_django(*, is_migrated: bool) -> None:
 
     speak_as_command()
     if is_migrated:
-        _migrate()
+        from mundap.cli.migrating import bring_up_to_date
+
+        bring_up_to_date()
 
 
 def _refuse_wrong_settings() -> None:
@@ -121,70 +123,3 @@ def _refuse_wrong_settings() -> None:
     wrong = [each for each in found if each.is_serious() and not each.is_silenced()]
     if wrong:
         raise ConfigurationError("\n".join(f"{each.msg} {each.hint}" for each in wrong))
-
-
-def _migrate() -> None:
-    """Bring the database up to date under an advisory lock. Raises ConfigurationError with the way out."""
-    from django.core.management import call_command
-    from django.db import DatabaseError, connection
-    from django.db.migrations.executor import MigrationExecutor
-
-    try:
-        with _migration_lock():
-            executor = MigrationExecutor(connection)
-            _refuse_newer(executor)
-            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                _require_pgvector()
-                click.echo("Bringing the database up to date …", err=True)
-                call_command("migrate", verbosity=0, interactive=False)
-    except DatabaseError as exc:
-        raise ConfigurationError(f"The database could not be brought up to date: {exc}") from exc
-    finally:
-        connection.close()
-
-
-@contextmanager
-def _migration_lock() -> Iterator[None]:
-    """Hold the lock on a connection of its own; Django's pool would wait long for a server that is not there."""
-    try:
-        connection = psycopg.connect(env.text("DATABASE_URL"), autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as exc:
-        raise ConfigurationError(
-            f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
-        ) from exc
-    with connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
-        yield
-
-
-def _refuse_newer(executor: object) -> None:
-    from django.apps import apps
-
-    loader = executor.loader  # type: ignore[attr-defined]
-    ours = {config.label for config in apps.get_app_configs() if config.name.startswith("mundap.")}
-    known = set(loader.disk_migrations)
-    for app, name in loader.applied_migrations:
-        if app in ours and (app, name) not in known:
-            raise ConfigurationError(
-                f"The database was made by a newer Mundap: it has {app}.{name}, which this version does not know. "
-                "Install that version, or restore a backup made before the upgrade."
-            )
-
-
-def _require_pgvector() -> None:
-    from django.db import DatabaseError, connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_database(), extversion FROM pg_extension WHERE extname = 'vector'"
-        )
-        if cursor.fetchone():
-            return
-        try:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except DatabaseError as exc:
-            name = connection.settings_dict["NAME"]
-            raise ConfigurationError(
-                f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
-                "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
-            ) from exc

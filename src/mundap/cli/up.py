@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from mundap.cli.runtime import started
+from mundap.cli.serving import listen, serve
 from mundap.cli.worker import STOP_SECONDS
-from mundap.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mundap.library.models import Collection
@@ -47,25 +46,14 @@ FIRST_SHELF = {
 def command(host: str, port: int, no_shelf: bool) -> None:
     """Start everything needed and serve until stopped."""
     begun = time.perf_counter()
-    listener = _listen(host, port)
+    listener = listen(host, port)
     with started():
         if not no_shelf:
             _fill_empty_shelf()
         with _worker():
             address = f"http://{'localhost' if host in {'127.0.0.1', '::1'} else host}:{listener.getsockname()[1]}/"
             _welcome(address, time.perf_counter() - begun)
-            _serve(listener)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return the listening socket, made first: a port that is taken is known before anything starts."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {exc.strerror}. Choose another port: mundap up --port 8001"
-        ) from exc
+            serve(listener)
 
 
 def _fill_empty_shelf() -> None:
@@ -140,26 +128,3 @@ def _state(collection: Collection) -> str:
         case "failed":
             return f", which could not be read: {collection.error}"
     return ""
-
-
-def _serve(listener: socket.socket) -> None:
-    import uvicorn
-    from django.conf import settings
-
-    from mundap.chats.runner import CLOSE_SECONDS
-    from mundap.config.asgi import application
-
-    config = uvicorn.Config(
-        application,
-        log_level=settings.LOG_LEVEL.lower(),
-        access_log=False,
-        lifespan="on",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        # Readers are still told what becomes of the answers that are cut then.
-        timeout_graceful_shutdown=int(settings.SHUTDOWN_SECONDS + CLOSE_SECONDS),
-    )
-    with suppress(KeyboardInterrupt):  # which is how one stops it
-        uvicorn.Server(config).run(sockets=[listener])
-    click.echo("Stopping …", err=True)

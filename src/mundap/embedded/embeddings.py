@@ -1,7 +1,8 @@
-"""The local embedding server: OpenAI's embeddings protocol on loopback, one process a MUNDAP_HOME.
+"""The local embedding server: OpenAI's embeddings protocol, on loopback as one process a MUNDAP_HOME, or anywhere.
 
 Questions go first: small requests have a thread of their own, passages are embedded in small batches by threads of low
-priority. The supervisor runs it as `python -m mundap.embedded.embeddings --home HOME`.
+priority. The supervisor runs it as `python -m mundap.embedded.embeddings --home HOME`; `mundap embeddings` serves it at
+an address of your choice.
 """
 
 from __future__ import annotations
@@ -207,15 +208,26 @@ def _lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BULK_NICENESS)
 
 
-async def _serve(app: EmbeddingApp, *, key: str, ready_file: Path) -> None:
-    """Serve until a signal comes or the ready file is no longer this process's."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(listener: socket.socket, *, key: str) -> None:
+    """Serve on the listener until a signal comes; `key` is what callers must send."""
+    _log_to_stderr()
+    _keep_memory_small()
+    _server(EmbeddingApp(SentenceModel(), key=key), listener).run(sockets=[listener])
+
+
+def _server(app: EmbeddingApp, listener: socket.socket) -> uvicorn.Server:
     # Connections inherit it. Without it a reply's body waits for the reader to acknowledge its head: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+async def _serve_home(app: EmbeddingApp, *, key: str, ready_file: Path) -> None:
+    """Serve on loopback until a signal comes or the ready file is no longer this process's."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _server(app, listener)
     ready = {"pid": os.getpid(), "port": listener.getsockname()[1], "key": key}
     _write_private(ready_file, json.dumps(ready))
     watch = asyncio.create_task(_stop_without_home(server, ready_file))
@@ -254,6 +266,12 @@ def _keep_memory_small() -> None:
         ctypes.CDLL(None).mallopt(m_arena_max, 1)
 
 
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level="WARNING", format="{asctime} {levelname} {name}: {message}", style="{"
+    )
+
+
 def _leave(*_: object) -> None:
     sys.exit(0)
 
@@ -266,15 +284,13 @@ def main() -> None:
     key = os.environ.get(KEY_VARIABLE, "")
     if not key:
         parser.error(f"{KEY_VARIABLE} is not set")
-    logging.basicConfig(
-        level="WARNING", format="{asctime} {levelname} {name}: {message}", style="{"
-    )
+    _log_to_stderr()
     _keep_memory_small()
     app = EmbeddingApp(SentenceModel(), key=key)
     ready_file = arguments.home / "run" / "embeddings.json"
     signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on once it has stopped
     try:
-        asyncio.run(_serve(app, key=key, ready_file=ready_file))
+        asyncio.run(_serve_home(app, key=key, ready_file=ready_file))
     finally:
         if _is_ours(ready_file):
             ready_file.unlink(missing_ok=True)
