@@ -27,6 +27,7 @@ from mundap.accounts.attempts import (
 )
 from mundap.accounts.models import User
 from mundap.accounts.preferences import show_as_preferred
+from mundap.config import metrics
 from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
 from mundap.errors import LimitReached
@@ -55,7 +56,9 @@ class AccountAdapter(DefaultAccountAdapter):
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """Return the user whose password fits. Only failures stay counted."""
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)
-        if user is not None:
+        if user is None:
+            metrics.logins.labels("failed").inc()
+        else:
             give_back_login(email=credentials.get("email", ""), address=client_address(request))
         return user
 
@@ -67,6 +70,7 @@ class AccountAdapter(DefaultAccountAdapter):
         email = credentials.get("email", "")
         if count_login(email=email, address=client_address(request)):
             return
+        metrics.refusals.labels("login").inc()
         error = self.validation_error("too_many_login_attempts")
         if not wants_json(request):
             raise error
@@ -82,6 +86,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Return the response to a log-in; it also tells the browser what the user prefers."""
         response: HttpResponseBase = super().post_login(request, user, **how)
         show_as_preferred(response, user)
+        metrics.logins.labels("succeeded").inc()
         return response
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:

@@ -26,6 +26,7 @@ from mundap.answers.language import NAMES, Language, language_of
 from mundap.answers.readiness import why_unready
 from mundap.answers.rewriting import HISTORY_CHARACTERS, HISTORY_MESSAGES, queries_for
 from mundap.answers.seam import Seam, last_word
+from mundap.config import tracing
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError
 from mundap.library.models import OFFICIAL_DOCS, Collection
@@ -73,12 +74,15 @@ async def answer(
         async for event in _from_everything(question, collection, history, everything, language):
             yield event
         return
-    queries = await queries_for(question, collection=collection, history=history)
+    with tracing.span("rewriting") as span:
+        queries = await queries_for(question, collection=collection, history=history)
+        span.note({"mundap.queries": len(queries)})
     result = await in_database_thread(search, collection, list(queries), limit=PASSAGES)
     yield Retrieved(queries, tuple(result.passages))
-    given = await in_database_thread(
-        evidence.gather, result.passages, budget_tokens=_budget(), is_widened=client.has_model()
-    )
+    with tracing.span("evidence"):
+        given = await in_database_thread(
+            evidence.gather, result.passages, budget_tokens=_budget(), is_widened=client.has_model()
+        )
     yield Given(tuple(given))
     if not (result.is_supported and given):
         is_complete = collection.state != Collection.State.INGESTING
@@ -103,6 +107,7 @@ async def write_title(question: str) -> str:
         try:
             title = await client.complete(
                 [{"role": "user", "content": prompt("title", question=question[:2000])}],
+                purpose="title",
                 timeout_seconds=TITLE_TIMEOUT_SECONDS,
                 max_tokens=60,
             )
@@ -172,7 +177,7 @@ async def _from_model(
     reply, usage, text, shown = "", {}, begun, begun
     seam, unfinished = Seam(begun), citations.Unfinished(given)
     unfinished.add(begun)
-    async for piece in client.stream_chat(messages):
+    async for piece in client.stream_chat(messages, purpose="answer"):
         if isinstance(piece, Usage):
             usage = {"prompt": piece.prompt_tokens, "completion": piece.completion_tokens}
             continue
@@ -194,7 +199,8 @@ async def _from_model(
         return
     # The passages have nothing to add to what was begun: then that was all.
     text = begun if _may_be_refusal(reply) else text + seam.end()
-    text, cited = await in_database_thread(citations.check, text, given, by_meaning=True)
+    with tracing.span("citations"):
+        text, cited = await in_database_thread(citations.check, text, given, by_meaning=True)
     if text != shown and text.startswith(shown):
         yield TextDelta(text[len(shown) :])
     yield Answered(text, cited, is_answered=True, language=language, usage=usage)

@@ -29,10 +29,12 @@ from mundap.chats.entity_tags import parse_etags
 from mundap.chats.lifespan import Application, Receive, Scope, Send
 from mundap.chats.store import Body
 from mundap.config import metrics
+from mundap.config.observed import Seen, seen_in
 from mundap.config.throttles import is_within_rate
 from mundap.errors import NotFound
 
 _PATH = re.compile(r"/api/v1/chats/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/")
+_ROUTE = "chat"  # as Django names it
 _READ = frozenset(
     (b"host", b"authorization", b"if-none-match", b"x-forwarded-proto", b"accept-language")
 )
@@ -83,7 +85,8 @@ async def _answer(scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes] 
     if token is None:
         return None
     begun = time.perf_counter()
-    body = await _read(token, UUID(place[1]), headers.get(b"if-none-match", b""))
+    seen = seen_in(scope)
+    body = await _read(token, UUID(place[1]), headers.get(b"if-none-match", b""), seen)
     metrics.front_read_seconds.observe(time.perf_counter() - begun)
     if body is None:
         return None
@@ -96,6 +99,7 @@ async def _answer(scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes] 
     if common is None:
         return None
     content = body.content or b""
+    seen.route = _ROUTE
     own = ((_ETAG, body.etag.encode()), (b"Content-Length", str(len(content)).encode()))
     return status, [*common, *own], content
 
@@ -113,11 +117,12 @@ def _read_headers(scope: Scope) -> Headers | None:
     return None if scope["query_string"] or scope.get("root_path") else headers
 
 
-async def _read(token: str, chat: UUID, known: bytes) -> Body | None:
+async def _read(token: str, chat: UUID, known: bytes, seen: Seen) -> Body | None:
     try:
         head = await store.find_head_by_token(token, chat)
         if head is None or not is_within_rate("user", str(head.identity.owner)):
             return None
+        seen.user = str(head.identity.owner)
         return await store.read_at(head, known_etags=parse_etags(known.decode("latin-1")))
     except (DatabaseError, NotFound):
         return None

@@ -19,6 +19,7 @@ from mundap.chats.models import State
 from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Begun, Ending
+from mundap.config import metrics
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
 
@@ -42,6 +43,8 @@ class LiveTurn(Followed):
         self._answered: Answered | None = None
         self._cut: tuple[State, MundapError | None] | None = None
         self._started = self._heard = time.monotonic()
+        metrics.turns_begun.inc()
+        metrics.turns_running.inc()
 
     @property
     def view(self) -> TurnView:
@@ -69,6 +72,8 @@ class LiveTurn(Followed):
         self._heard = time.monotonic()
         match event:
             case TextDelta(text):
+                if not self.text and self.begun.earlier is None:
+                    metrics.first_token_seconds.observe(self._heard - self._started)
                 self.text += storable(text)
                 if len(self.text) > settings.ANSWER_MAX_CHARACTERS:
                     self.text = self.text[: settings.ANSWER_MAX_CHARACTERS]
@@ -84,6 +89,16 @@ class LiveTurn(Followed):
             case Answered():
                 self._answered = event
         self.announce()
+
+    def end(self, final: TurnView) -> None:
+        """Tell the readers the stored end, and count it."""
+        super().end(final)
+        metrics.turns_running.dec()
+        metrics.turns_ended.labels(final.status.value).inc()
+        metrics.turn_seconds.observe(time.monotonic() - self._started)
+        if self._answered is not None:
+            result = "answered" if self._answered.is_answered else "not_in_documents"
+            metrics.answers.labels(result).inc()
 
     def cut(self, status: State, error: MundapError | None = None) -> None:
         """Stop generating; what there is becomes the answer. The first cut decides."""

@@ -39,7 +39,7 @@ from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
 from mundap.chats.versions import Revision
-from mundap.config import redis_client
+from mundap.config import logs, metrics, redis_client, tracing
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
 from mundap.library import summaries
@@ -51,6 +51,7 @@ REAP_SECONDS = 5.0
 PROBE_SECONDS = 5.0  # of a Redis that is left alone
 FINISH_ATTEMPTS = 12  # over about a minute: the answer was paid for, the database may come back
 PURGE_SECONDS = 3600.0
+LAG_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -94,6 +95,7 @@ class Runner:
             self._is_open = True
             self._spawn(_repeat(reaper.reap, every_seconds=REAP_SECONDS))
             self._spawn(_repeat(redis_client.probe, every_seconds=PROBE_SECONDS))
+            self._spawn(_measure_lag())
             self._spawn(_repeat(_purge, every_seconds=PURGE_SECONDS))
 
     def begin_closing(self, *, grace_seconds: float) -> asyncio.Task[None]:
@@ -114,7 +116,8 @@ class Runner:
         """Store what is asked and start its answer; the request may end now. Raises as `turns.begin`."""
         self._open_for_one_more()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
-        return await asyncio.shield(self._spawn(self._begin(user, ask, language=get_language())))
+        begin = self._begin(user, ask, language=get_language())
+        return await asyncio.shield(self._spawn(begin, is_carried=True))
 
     async def complete(
         self,
@@ -136,8 +139,10 @@ class Runner:
         live = LiveTurn(begun, user=user, question=question, collection=collection)
         live.is_wanted = False  # until its reader comes
         self._unstored[completion] = live
-        live.generation = self._spawn(_generate(live, language=get_language()))
-        self._start(self._end_completion(live))
+        with logs.about(turn=completion):
+            generate = _generate(live, language=get_language())
+            live.generation = self._spawn(generate, is_carried=True)
+            self._start(self._end_completion(live))
         return live
 
     async def follow(self, live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
@@ -198,9 +203,15 @@ class Runner:
         self._spawn(work)
 
     # --- a turn's tasks
-    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start a task in a context of its own: nothing of the request that caused it outlives the request there."""
-        task = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, T], *, is_carried: bool = False
+    ) -> asyncio.Task[T]:
+        """Start a task in a context of its own: nothing of the request that caused it outlives the request there.
+
+        With `is_carried` the log and the traces tell that it belongs to that request.
+        """
+        context = tracing.context_of_its_own() if is_carried else contextvars.Context()
+        task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -217,7 +228,7 @@ class Runner:
 
     def _start(self, answering: Coroutine[Any, Any, None]) -> None:
         """Start an answer's task, and the keeper where it does not run."""
-        task = self._spawn(answering)
+        task = self._spawn(answering, is_carried=True)
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         if self._keeper is None or self._keeper.done():
@@ -244,9 +255,10 @@ class Runner:
         activate(language or settings.LANGUAGE_CODE)
         self._beginning += 1
         try:
-            begun = await in_database_thread(
-                turns.begin, user, ask, runner=self.name, has_room=self._has_room()
-            )
+            with tracing.span("question"):
+                begun = await in_database_thread(
+                    turns.begin, user, ask, runner=self.name, has_room=self._has_room()
+                )
         finally:
             self._beginning -= 1
         if begun.collection is not None:
@@ -256,7 +268,19 @@ class Runner:
         return begun
 
     async def _answer(self, live: LiveTurn, *, language: str | None) -> None:
-        live.generation = self._spawn(_generate(live, language=language))
+        """Have the answer made, store it, tell its readers, and give its chat a title where it has none."""
+        begun = live.begun
+        with logs.about(turn=begun.turn):
+            named = {"mundap.turn": str(begun.turn), "mundap.chat": str(begun.chat)}
+            with tracing.span("turn", named) as span:
+                final = await self._answered(live, language=language)
+                span.note(_outcome(final))
+            if begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
+                with tracing.span("title"):
+                    await _write_title(live)
+
+    async def _answered(self, live: LiveTurn, *, language: str | None) -> TurnView:
+        live.generation = self._spawn(_generate(live, language=language), is_carried=True)
         await asyncio.wait([live.generation])
         try:
             cut = live.generation.cancelled()
@@ -268,8 +292,7 @@ class Runner:
             del self._live[live.begun.turn]
         live.end(final)
         self._outbox.end(live.begun.turn)
-        if live.begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
-            await _write_title(live)
+        return final
 
     async def _end_completion(self, live: LiveTurn) -> None:
         """Wait for the end of a completion, and tell its reader when it no longer counts."""
@@ -288,7 +311,8 @@ class Runner:
         """Store the ending, waiting for a database that is away, and return what is stored."""
         for attempt in range(FINISH_ATTEMPTS):
             try:
-                return await in_database_thread(self._store_end, live, ending)
+                with tracing.span("store"):
+                    return await in_database_thread(self._store_end, live, ending)
             except (OperationalError, InterfaceError):
                 logger.warning("Turn %s waits for the database", live.begun.turn, exc_info=True)
                 await asyncio.sleep(min(2**attempt / 10, 8))
@@ -394,6 +418,28 @@ async def _write_title(live: LiveTurn) -> None:
 async def _purge() -> None:
     await in_database_thread(services.purge_deleted)
     await in_database_thread(summaries.purge)
+
+
+def _outcome(final: TurnView) -> dict[str, tracing.Value]:
+    """Return what a turn's span tells of its end."""
+    retrieval = final.retrieval or {}
+    return {
+        "mundap.state": final.status.value,
+        "mundap.is_answered": bool(retrieval.get("is_answered")),
+        "mundap.passages": len(retrieval.get("passages", ())),
+        "mundap.citations": len(final.citations),
+        "mundap.characters": len(final.text),
+        **{f"mundap.tokens.{name}": number for name, number in (final.usage or {}).items()},
+    }
+
+
+async def _measure_lag() -> None:
+    """Note each second how late the event loop is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
 
 
 async def _repeat(step: Callable[[], Awaitable[None]], *, every_seconds: float) -> None:

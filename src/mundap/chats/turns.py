@@ -27,6 +27,7 @@ from mundap.chats.leases import LEASE_SECONDS, interrupt
 from mundap.chats.models import State
 from mundap.chats.shapes import stream_url
 from mundap.chats.versions import Place, Revision
+from mundap.config import metrics
 from mundap.errors import (
     Conflict,
     KeyReused,
@@ -183,8 +184,10 @@ def lock_posts(cursor: CursorWrapper, user: User) -> None:
 def require_room(running: int, *, has_room: bool) -> None:
     """Raise LimitReached where the user has so many answers running, or the process has no room for one more."""
     if running >= settings.TURNS_PER_USER:
+        metrics.refusals.labels("turns_running").inc()
         raise LimitReached(_("Too many answers are being written for you. Wait for one to end."))
     if not has_room:
+        metrics.refusals.labels("server_busy").inc()
         raise LimitReached(_("The server is busy. Try again in a moment."))
 
 

@@ -47,7 +47,7 @@ def command(concurrency: int, processes: int, with_starter: bool) -> None:
         warnings.filterwarnings("ignore", message="You're running the worker with superuser")
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
-        options = ["--pool=threads", f"--concurrency={concurrency}", "--loglevel=WARNING"]
+        options = ["--pool=threads", f"--concurrency={concurrency}"]
         # The clock keeps no file: what is due is asked of Postgres, not remembered.
         alone = [
             "--without-gossip",

@@ -19,5 +19,6 @@ _django = get_asgi_application()  # before anything else of ours: it sets Django
 from mundap.chats.cached_read import with_cached_read  # noqa: E402
 from mundap.chats.lifespan import with_lifespan  # noqa: E402
 from mundap.config.body_limit import with_body_limit  # noqa: E402
+from mundap.config.observed import with_observation  # noqa: E402
 
-application = with_lifespan(with_cached_read(with_body_limit(_django)))
+application = with_lifespan(with_observation(with_cached_read(with_body_limit(_django))))

@@ -147,6 +147,17 @@ def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
     return value.rstrip("/")
 
 
+def listener(name: str) -> tuple[str, int] | None:
+    """Return the address and port to listen at, written as `127.0.0.1:9808` or `[::]:9808`; None where none is set."""
+    value = text(name)
+    if not value:
+        return None
+    host, _colon, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ConfigurationError(f"{name}={value!r} is no address; write it as 127.0.0.1:9808.")
+    return host.strip("[]"), int(port)
+
+
 def database(name: str) -> dict[str, object]:
     """Return Django's database settings from a `postgresql://user:password@host:port/name?host=…` address.
 

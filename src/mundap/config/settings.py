@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mundap.config import env
 from mundap.config.login_providers import LoginProvider, as_allauth_settings, offered
+from mundap.config.logs import FORMATS, logging_settings
 from mundap.config.redis_address import CLUSTER_SCHEMES, SCHEMES, read_redis_address
 from mundap.errors import ConfigurationError
 
@@ -22,10 +23,10 @@ MUNDAP_ENV = env.choice("MUNDAP_ENV", ("development", "production"), default="de
 IS_PRODUCTION = MUNDAP_ENV == "production"
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
-TOKEN_KEY = env.text("MUNDAP_TOKEN_KEY", SECRET_KEY)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
-CACHE_KEY = env.text("MUNDAP_CACHE_KEY", SECRET_KEY)
+TOKEN_KEY = env.text("MUNDAP_TOKEN_KEY", SECRET_KEY)
 TOKEN_KEY_FALLBACKS = env.words("MUNDAP_TOKEN_KEY_FALLBACKS")
+CACHE_KEY = env.text("MUNDAP_CACHE_KEY", SECRET_KEY)
 if not SECRET_KEY:
     raise ConfigurationError(
         "SECRET_KEY is not set. Run Mundap through the `mundap` command, which keeps one under MUNDAP_HOME, "
@@ -108,6 +109,13 @@ CRAWL_CONTACT = env.text("MUNDAP_CRAWL_CONTACT")
 
 # What /metrics wants as a bearer token; without one it answers only to this machine.
 METRICS_TOKEN = env.text("MUNDAP_METRICS_TOKEN")
+WORKER_METRICS = env.listener("MUNDAP_WORKER_METRICS")
+# Where traces are sent; OpenTelemetry reads these, and others of its own, by itself.
+TRACES_ENDPOINT = env.url(
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", schemes=("http", "https")
+) or env.url("OTEL_EXPORTER_OTLP_ENDPOINT", schemes=("http", "https"))
+TRACES_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "mundap")
+TRACE_MODEL_CALLS = env.flag("MUNDAP_TRACE_MODEL_CALLS", default=False)
 
 # --- limits
 QUESTION_MAX_BYTES = 16 * 1024
@@ -122,6 +130,13 @@ MODEL_SILENCE_SECONDS = env.integer("MUNDAP_MODEL_SILENCE_SECONDS", 60, minimum=
 SHUTDOWN_SECONDS = env.integer("MUNDAP_SHUTDOWN_SECONDS", 30)  # that running answers get to end
 SUMMARY_CALLS = env.integer("MUNDAP_SUMMARY_CALLS", 24, minimum=1)  # of the model, for one summary
 ANSWER_MAX_CHARACTERS = env.integer("MUNDAP_ANSWER_MAX_CHARACTERS", 32_000, minimum=1000)
+# What a person may use, unless an allowance of theirs or of their groups says otherwise; 0: no limit.
+QUESTIONS_PER_DAY = env.integer("MUNDAP_QUESTIONS_PER_DAY", 0)
+TOKENS_PER_MONTH = env.integer("MUNDAP_TOKENS_PER_MONTH", 0)  # of the chat model, in and out
+SPENDING_PER_MONTH = env.amount("MUNDAP_SPENDING_PER_MONTH")
+TOTAL_SPENDING_PER_MONTH = env.amount("MUNDAP_TOTAL_SPENDING_PER_MONTH")  # by all together
+MODEL_PRICES = env.prices("MUNDAP_MODEL_PRICES")  # of a million tokens, in and out
+CURRENCY = env.text("MUNDAP_CURRENCY", "USD")
 
 # --- apps
 INSTALLED_APPS = [
@@ -130,13 +145,6 @@ INSTALLED_APPS = [
     "mundap.library",
     "mundap.retrieval",
     "mundap.chats",
-# What a person may use, unless an allowance of theirs or of their groups says otherwise; 0: no limit.
-QUESTIONS_PER_DAY = env.integer("MUNDAP_QUESTIONS_PER_DAY", 0)
-TOKENS_PER_MONTH = env.integer("MUNDAP_TOKENS_PER_MONTH", 0)  # of the chat model, in and out
-SPENDING_PER_MONTH = env.amount("MUNDAP_SPENDING_PER_MONTH")
-TOTAL_SPENDING_PER_MONTH = env.amount("MUNDAP_TOTAL_SPENDING_PER_MONTH")  # by all together
-MODEL_PRICES = env.prices("MUNDAP_MODEL_PRICES")  # of a million tokens, in and out
-CURRENCY = env.text("MUNDAP_CURRENCY", "USD")
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -159,6 +167,7 @@ CURRENCY = env.text("MUNDAP_CURRENCY", "USD")
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "mundap.config.observed.note_request",
     "django.middleware.security.SecurityMiddleware",
     "mundap.web.compression.CompressedPages",
     "mundap.web.compression.CompressedFiles",
@@ -401,15 +410,5 @@ CELERY = {
 }
 
 LOG_LEVEL = env.choice("MUNDAP_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), default="WARNING")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # A client's own mistakes (401, 404 …) are answered, not logged.
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
-    },
-}
+LOG_FORMAT = env.choice("MUNDAP_LOG_FORMAT", tuple(FORMATS), default="text")
+LOGGING = logging_settings(level=LOG_LEVEL, line=LOG_FORMAT)

@@ -22,6 +22,7 @@ from redis.exceptions import ResponseError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from mundap.config import metrics
 from mundap.config.addresses import client_address
 from mundap.config.breaker import Breaker
 from mundap.config.shared_counts import get_shared_counts
@@ -49,7 +50,10 @@ def seconds_to_wait(scope: str, whose: str) -> float | None:
     """Count a request; None while it is within the scope's rate, else the seconds until the next period."""
     window = _window(scope, whose)
     count = _count(window)
-    return window.seconds_left if count is not None and count > window.amount else None
+    if count is None or count <= window.amount:
+        return None
+    metrics.refusals.labels(scope).inc()
+    return window.seconds_left
 
 
 @dataclass(frozen=True, slots=True)

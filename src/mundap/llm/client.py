@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
@@ -17,7 +18,9 @@ from django.utils.translation import gettext as _
 from openai import AsyncOpenAI, omit
 from openai.types.chat import ChatCompletionMessageParam
 
+from mundap.config import metrics, tracing
 from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
+from mundap.llm.metering import Call, Purpose, forget_call, note_call
 
 
 class ChatMessage(TypedDict):
@@ -100,8 +103,80 @@ def _endpoint_errors() -> Iterator[None]:
         ) from exc
 
 
+# What the metrics call a failure, by its cause; the first that fits.
+_RESULTS: Mapping[str, tuple[type, ...]] = {
+    "timeout": (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError),
+    "unreachable": (openai.APIConnectionError, httpx2.ConnectError),
+    "refused_key": (openai.AuthenticationError, openai.PermissionDeniedError),
+    "busy": (openai.RateLimitError,),
+    "unknown_model": (openai.NotFoundError,),
+    "failed": (openai.InternalServerError,),
+    "refused": (openai.APIStatusError,),
+    "cut_off": (httpx2.HTTPError, type(None)),
+}
+
+
+def _result(error: ModelError) -> str:
+    for name, kinds in _RESULTS.items():
+        if isinstance(error.__cause__, kinds):
+            return name
+    return "not_understood"
+
+
+@contextmanager
+def _observed() -> Iterator[tracing.Span]:
+    """Count a call of the model and its time, and give its span."""
+    model, begun, result = settings.CHAT_MODEL, time.perf_counter(), "ok"
+    named = {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
+    try:
+        with tracing.span("model", named, kind="client", is_leaf=True) as span:
+            yield span
+    except ModelError as error:
+        result = _result(error)
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        result = "cancelled"
+        raise
+    finally:
+        metrics.model_calls.labels(model, result).inc()
+        metrics.model_seconds.labels(model).observe(time.perf_counter() - begun)
+
+
+def _counted(prompt_tokens: int, completion_tokens: int, span: tracing.Span) -> Usage:
+    """Return the tokens of a call, after counting them."""
+    usage = Usage(int(prompt_tokens), int(completion_tokens))
+    tokens = metrics.model_tokens
+    tokens.labels(settings.CHAT_MODEL, "prompt").inc(max(0, usage.prompt_tokens))
+    tokens.labels(settings.CHAT_MODEL, "completion").inc(max(0, usage.completion_tokens))
+    span.note(
+        {
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+        }
+    )
+    return usage
+
+
+def _headers(span: tracing.Span) -> dict[str, str]:
+    """Return what lets the endpoint continue the trace, where the settings want that."""
+    return span.header() if settings.TRACE_MODEL_CALLS else {}
+
+
+@contextmanager
+def _noted(purpose: Purpose, messages: Sequence[ChatMessage]) -> Iterator[Call]:
+    """Note a call for whoever pays for it; not one that was refused or did not get through, which costs nothing."""
+    call = note_call(purpose, settings.CHAT_MODEL, [each["content"] for each in messages])
+    try:
+        yield call
+    except openai.APITimeoutError:
+        raise
+    except (openai.APIStatusError, openai.APIConnectionError, httpx2.ConnectError):
+        forget_call(call)
+        raise
+
+
 async def stream_chat(
-    messages: Sequence[ChatMessage], *, max_tokens: int | None = None
+    messages: Sequence[ChatMessage], *, purpose: Purpose, max_tokens: int | None = None
 ) -> AsyncIterator[str | Usage]:
     """Yield the model's text as it comes, and a Usage if the endpoint counts.
 
@@ -109,27 +184,32 @@ async def stream_chat(
     without a finish reason was cut off and raises, so that half an answer never passes for a whole one.
     """
     is_finished = False
-    with _endpoint_errors():
-        # The SDK sends the request; its lines are read here, because building its models for each token costs
-        # three times what the rest of a token does.
-        request = _client().chat.completions.with_streaming_response.create(
-            model=settings.CHAT_MODEL,
-            messages=_as_parameters(messages),
-            stream=True,
-            stream_options={"include_usage": True},
-            max_tokens=omit if max_tokens is None else max_tokens,
-        )
-        async with request as response:
-            async for line in response.iter_lines():
-                chunk = _chunk(line)
-                if usage := chunk.get("usage"):
-                    yield Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
-                for choice in chunk.get("choices") or ():
-                    is_finished = is_finished or choice.get("finish_reason") is not None
-                    if text := (choice.get("delta") or {}).get("content"):
-                        yield str(text)
-    if not is_finished:
-        raise ModelError(_("The language model stopped in the middle. Try again."))
+    with _observed() as span:
+        with _endpoint_errors(), _noted(purpose, messages) as call:
+            # The SDK sends the request; its lines are read here, because building its models for each token costs
+            # three times what the rest of a token does.
+            request = _client().chat.completions.with_streaming_response.create(
+                model=settings.CHAT_MODEL,
+                messages=_as_parameters(messages),
+                stream=True,
+                stream_options={"include_usage": True},
+                max_tokens=omit if max_tokens is None else max_tokens,
+                extra_headers=_headers(span),
+            )
+            async with request as response:
+                async for line in response.iter_lines():
+                    chunk = _chunk(line)
+                    if usage := chunk.get("usage"):
+                        counted = _counted(usage["prompt_tokens"], usage["completion_tokens"], span)
+                        call.counted = (counted.prompt_tokens, counted.completion_tokens)
+                        yield counted
+                    for choice in chunk.get("choices") or ():
+                        is_finished = is_finished or choice.get("finish_reason") is not None
+                        if text := (choice.get("delta") or {}).get("content"):
+                            call.reply_bytes += len(str(text).encode("utf-8", "replace"))
+                            yield str(text)
+        if not is_finished:
+            raise ModelError(_("The language model stopped in the middle. Try again."))
 
 
 def _chunk(line: str) -> dict[str, Any]:
@@ -143,18 +223,28 @@ def _chunk(line: str) -> dict[str, Any]:
 
 
 async def complete(
-    messages: Sequence[ChatMessage], *, timeout_seconds: float, max_tokens: int | None = None
+    messages: Sequence[ChatMessage],
+    *,
+    purpose: Purpose,
+    timeout_seconds: float,
+    max_tokens: int | None = None,
 ) -> str:
     """Return the model's whole reply, stripped, or raise ModelTimeout in time. Raises as `stream_chat` does."""
-    with _endpoint_errors():
+    with _observed() as span, _endpoint_errors(), _noted(purpose, messages) as call:
         # The SDK's own limit is for each step of each of its attempts; this one is for all of them.
         async with asyncio.timeout(timeout_seconds):
             reply = await _client().chat.completions.create(
                 model=settings.CHAT_MODEL,
                 messages=_as_parameters(messages),
                 max_tokens=omit if max_tokens is None else max_tokens,
+                extra_headers=_headers(span),
             )
-        return (reply.choices[0].message.content or "").strip()
+        text = reply.choices[0].message.content or ""
+        call.reply_bytes = len(text.encode("utf-8", "replace"))
+        if reply.usage:
+            counted = _counted(reply.usage.prompt_tokens, reply.usage.completion_tokens, span)
+            call.counted = (counted.prompt_tokens, counted.completion_tokens)
+        return text.strip()
 
 
 def _as_parameters(messages: Sequence[ChatMessage]) -> list[ChatCompletionMessageParam]:

@@ -7,6 +7,7 @@ model before it, which may live at another address.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from openai import OpenAI
 
+from mundap.config import metrics, tracing
 from mundap.errors import ModelError, ModelTimeout, ModelUnavailable
 
 LOCAL_MODEL = "mundap-1"  # what the local server offers
@@ -102,10 +104,14 @@ def embed(
     """Return a vector of length one for each text, in order, by the wanted model or by `model`. Raises ModelError."""
     endpoint = endpoint_of(model or embedding_model())
     client = _client(endpoint.base_url, endpoint.api_key)
-    with _failures():
+    with _observed(endpoint.model, len(texts)) as span, _failures():
         reply = client.with_options(
             timeout=timeout_seconds, max_retries=max_retries
-        ).embeddings.create(model=endpoint.model, input=list(texts))
+        ).embeddings.create(
+            model=endpoint.model,
+            input=list(texts),
+            extra_headers=span.header() if settings.TRACE_MODEL_CALLS else {},
+        )
         items = sorted(reply.data, key=lambda item: item.index)
         vectors = np.array([item.embedding for item in items], np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -153,6 +159,33 @@ def _digest(endpoint: Endpoint, text: str) -> bytes:
 @lru_cache(maxsize=4)
 def _client(base_url: str, api_key: str) -> OpenAI:
     return OpenAI(base_url=base_url, api_key=api_key or "none")
+
+
+@contextmanager
+def _observed(model: str, texts: int) -> Iterator[tracing.Span]:
+    """Count a call and its time, and give its span."""
+    begun, result = time.perf_counter(), "ok"
+    named: dict[str, tracing.Value] = {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.request.model": model,
+        "mundap.texts": texts,
+    }
+    try:
+        with tracing.span("embedding", named, kind="client") as span:
+            yield span
+        metrics.embedding_texts.labels(model).inc(texts)
+    except ModelTimeout:
+        result = "timeout"
+        raise
+    except ModelUnavailable:
+        result = "unavailable"
+        raise
+    except ModelError:
+        result = "failed"
+        raise
+    finally:
+        metrics.embedding_calls.labels(model, result).inc()
+        metrics.embedding_seconds.labels(model).observe(time.perf_counter() - begun)
 
 
 @contextmanager

@@ -9,13 +9,15 @@ import logging
 import re
 import time
 from collections.abc import Collection as Group
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from mundap.config import metrics, tracing
 from mundap.errors import ModelError
 from mundap.library.models import Collection
 from mundap.retrieval import fusion, glossary, lexical, rerank, terms
@@ -104,6 +106,29 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
 
     The caller has checked that the user may see the collection.
     """
+    with tracing.span("search") as span:
+        result = _search(collection, queries, limit=limit)
+        span.note(
+            {
+                "mundap.collection": str(collection.pk),
+                "mundap.queries": len(result.queries),
+                "mundap.passages": len(result.passages),
+                "mundap.support": result.support,
+                "mundap.is_supported": result.is_supported,
+            }
+        )
+    metrics.search_seconds.labels("all").observe(result.milliseconds / 1000)
+    metrics.search_passages.observe(len(result.passages))
+    return result
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    with tracing.span(f"search.{name}"), metrics.search_seconds.labels(name).time():
+        yield
+
+
+def _search(collection: Collection, queries: Sequence[str], *, limit: int) -> SearchResult:
     started = time.perf_counter()
     cut = (query[:QUERY_CHARACTERS] for query in queries if query.strip())
     texts = tuple(dict.fromkeys(cut))[:MAX_QUERIES]
@@ -112,12 +137,16 @@ def search(collection: Collection, queries: Sequence[str], *, limit: int) -> Sea
     evidence: tuple[Evidence, ...] = ()
     support = 0.0
     if texts and index:
-        asked = _understand(index, texts)
+        with _step("understand"):
+            asked = _understand(index, texts)
         depth = max(limit, JUDGED, rerank.CANDIDATES if rerank.has_reranker() else 0)
-        rows = _find(index, asked, limit=depth, question=texts[0])
-        evidence = _evidence(asked, texts, rows)
-        support = support_of(evidence, question=texts[0], known=asked.known)
-        passages = _reranked(texts, [_passage(row) for row in rows])[:limit]
+        with _step("find"):
+            rows = _find(index, asked, limit=depth, question=texts[0])
+        with _step("judge"):
+            evidence = _evidence(asked, texts, rows)
+            support = support_of(evidence, question=texts[0], known=asked.known)
+        with _step("rerank") if rerank.has_reranker() else nullcontext():
+            passages = _reranked(texts, [_passage(row) for row in rows])[:limit]
     milliseconds = (time.perf_counter() - started) * 1000
     return SearchResult(passages, texts, support, support >= 1, milliseconds, evidence)
 
