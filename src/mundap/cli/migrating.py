@@ -1,0 +1,169 @@
+"""Bringing the database up to date beside processes that serve: one process migrates at a time, and none waits for it.
+
+A statement that waits for a table's lock makes everybody wait behind it. So none waits longer than LOCK_WAIT; it is
+tried again, between what the others do, for PATIENCE_SECONDS. `tests/test_migrations.py` sees to it that what is
+done is safe for the version before, which still serves.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import click
+import psycopg
+from django.apps import apps
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.core.management import call_command, execute_from_command_line
+from django.db import DatabaseError, OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from mundap.config import env
+from mundap.errors import ConfigurationError
+
+LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
+LOCK_WAIT = "2s"
+PATIENCE_SECONDS = 600.0
+_PAUSE_SECONDS = (0.5, 2.0)
+_IN_THE_WAY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+# Whoever has been in a transaction for longest is most likely what is waited for.
+_OLDEST = """
+    SELECT pid, application_name, state, extract(epoch FROM now() - xact_start)::int FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    ORDER BY xact_start LIMIT 1
+"""
+
+
+def bring_up_to_date() -> None:
+    """Apply what is missing. Raises ConfigurationError with the way out."""
+    with _explained(), migration_lock():
+        executor = MigrationExecutor(connection)
+        _refuse_newer(executor)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            _require_pgvector()
+            click.echo("Bringing the database up to date …", err=True)
+            _patiently(lambda: call_command("migrate", verbosity=0, interactive=False))
+
+
+def migrate_by_hand(arguments: Sequence[str]) -> None:
+    """Run Django's own `migrate`, with the same care. Raises ConfigurationError."""
+    with _explained(), migration_lock():
+        _require_pgvector()
+        _patiently(lambda: execute_from_command_line(["mundap", "migrate", *arguments]))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as exc:
+        raise ConfigurationError(f"The database could not be brought up to date: {exc}") from exc
+    finally:
+        connection.close()
+
+
+@contextmanager
+def migration_lock() -> Iterator[None]:
+    """Hold the lock on a connection of its own; Django's pool would wait long for a server that is not there."""
+    try:
+        holder = psycopg.connect(env.text("DATABASE_URL"), autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as exc:
+        raise ConfigurationError(
+            f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
+        ) from exc
+    with holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        yield
+
+
+def _patiently(migrate: Callable[[], object]) -> None:
+    """Run migrations, again while others are in the way; what was applied stays. Raises ConfigurationError."""
+    deadline, is_said = time.monotonic() + PATIENCE_SECONDS, False
+    try:
+        while True:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
+                _drop_half_made_indexes()
+                migrate()
+            except OperationalError as exc:
+                if not isinstance(exc.__cause__, _IN_THE_WAY):
+                    raise
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        f"The database could not be brought up to date: {_who_is_in_the_way()} End it, and try again."
+                    ) from exc
+                if not is_said:
+                    click.echo(
+                        f"Waiting for a moment without others: {_who_is_in_the_way()}", err=True
+                    )
+                is_said = True
+                time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311
+            else:
+                return
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+
+
+def _drop_half_made_indexes() -> None:
+    """Drop what a migration left that makes indexes beside running work, and was broken off: it begins anew."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    names = [
+        operation.index.name
+        for migration, _is_backwards in plan
+        for operation in migration.operations
+        if isinstance(operation, AddIndexConcurrently)
+    ]
+    with connection.cursor() as cursor:
+        for name in names:
+            cursor.execute(f"DROP INDEX IF EXISTS {connection.ops.quote_name(name)}")
+
+
+def _who_is_in_the_way() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST)
+        row = cursor.fetchone()
+    if row is None:
+        return "A table is being used."
+    pid, name, state, seconds = row
+    return f"The oldest transaction is that of process {pid} ({name or 'unnamed'}, {state}, {seconds} s)."
+
+
+def _refuse_newer(executor: MigrationExecutor) -> None:
+    """Refuse a database that a newer Mundap has changed, unless one was told that it may be served."""
+    loader = executor.loader
+    ours = {config.label for config in apps.get_app_configs() if config.name.startswith("mundap.")}
+    known = set(loader.disk_migrations)
+    newer = sorted(key for key in loader.applied_migrations if key[0] in ours and key not in known)
+    if not newer or env.flag("MUNDAP_NEWER_DATABASE", default=False):
+        return
+    leaves = {app: name for app, name in loader.graph.leaf_nodes() if app in ours}
+    back = "\n".join(
+        f"  mundap migrate {app} {leaves[app]}" for app in dict(newer) if app in leaves
+    )
+    raise ConfigurationError(
+        f"The database was made by a newer Mundap: it has {'.'.join(newer[0])}, which this version does not know. "
+        f"Install that version. To go back to this one, either set MUNDAP_NEWER_DATABASE=1, which one version's step "
+        f"allows, or have the newer version undo its changes first:\n{back}"
+    )
+
+
+def _require_pgvector() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_database(), extversion FROM pg_extension WHERE extname = 'vector'"
+        )
+        if cursor.fetchone():
+            return
+        try:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        except DatabaseError as exc:
+            name = connection.settings_dict["NAME"]
+            raise ConfigurationError(
+                f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
+                "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
+            ) from exc
