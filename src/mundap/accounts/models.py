@@ -3,6 +3,7 @@
 User           a person, known by an e-mail address
 ApiToken       a secret for programs, shown once and stored as a digest
 AttemptCount   how often something was tried lately (to log in, to sign up) by an account or an address
+Allowance      what a user, a group of users or a token may use, where that is not what everybody may
 AuditEntry     something that matters which somebody did: who, what, to whom, when and from where
 """
 
@@ -11,8 +12,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.models import Group, PermissionsMixin
+from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -99,6 +102,65 @@ class AttemptCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} until {self.resets_at:%H:%M:%S}"
+
+
+class Allowance(models.Model):
+    """What a user, each member of a group, or a token may use; `allowances.py` says which one counts.
+
+    Empty: what they may otherwise. 0: no limit.
+    """
+
+    user = models.OneToOneField(
+        User, verbose_name=_("user"), on_delete=models.CASCADE, null=True, blank=True
+    )
+    group = models.OneToOneField(
+        Group, verbose_name=_("group"), on_delete=models.CASCADE, null=True, blank=True
+    )
+    token = models.OneToOneField(
+        ApiToken, verbose_name=_("token"), on_delete=models.CASCADE, null=True, blank=True
+    )
+    questions_per_day = models.PositiveIntegerField(
+        _("questions a day"), null=True, blank=True, help_text=_("0: no limit")
+    )
+    tokens_per_month = models.PositiveBigIntegerField(
+        _("tokens of the language model a month"), null=True, blank=True, help_text=_("0: no limit")
+    )
+    spending_per_month = models.DecimalField(
+        _("spending on the language model a month"),
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("0: no limit"),
+    )
+
+    class Meta:
+        verbose_name = _("allowance")
+        verbose_name_plural = _("allowances")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group__isnull=True, token__isnull=True)
+                | Q(user__isnull=True, group__isnull=False, token__isnull=True)
+                | Q(user__isnull=True, group__isnull=True, token__isnull=False),
+                name="allowance_of_one",
+                violation_error_message=_("Choose either a user, a group or a token."),
+            ),
+            models.CheckConstraint(
+                condition=Q(spending_per_month__isnull=True) | Q(spending_per_month__gte=0),
+                name="allowance_spending",
+            ),
+            # A token only has fewer questions than its owner; what these cost is the owner's.
+            models.CheckConstraint(
+                condition=Q(token__isnull=True)
+                | Q(tokens_per_month__isnull=True, spending_per_month__isnull=True),
+                name="allowance_of_token",
+                violation_error_message=_("A token can only have a limit on questions."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user or self.group or self.token)
 
 
 class AuditEntry(models.Model):
