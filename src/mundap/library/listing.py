@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from django.db import transaction
 
+from mundap.config import tracing
 from mundap.library.models import Collection, Document, Run, RunFile, RunPage
 from mundap.library.reading import GivenPage, ReadPage, SourceContext, get_format, too_large
 from mundap.library.runs import is_to_open, note_progress
@@ -25,7 +26,10 @@ CONTENT_BATCH_BYTES = 20_000_000
 def open_run(run: Run) -> None:
     """Open the source that the run's collection names, and list its pages. Raises SourceError."""
     collection = run.collection
-    with open_source(collection.source, base_url=collection.base_url) as source:
+    with (
+        tracing.span("run.open", run=run.pk),
+        open_source(collection.source, base_url=collection.base_url) as source,
+    ):
         _keep_description(collection, source)
         list_pages(run, source)
 

@@ -172,7 +172,7 @@ class SourceContext:
         except (
             Exception
         ) as exc:  # an edge: foreign markup in foreign parsers; the other pages go on
-            logger.warning("cannot read %s", page.path, exc_info=True)
+            logger.warning("A page cannot be read: %s", page.content_hash, exc_info=True)
             return ReadPage(
                 page.path,
                 error=f"The page's markup could not be read ({type(exc).__name__}: {exc}).",

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
+from mundap.config import metrics, tracing
 from mundap.errors import IngestionRunning
 from mundap.library.models import Collection, Document, Run, RunFile, RunPage, Worker
 from mundap.library.storing import delete_documents
@@ -43,7 +44,7 @@ def request_run(
     if worker is not None:
         run.state, run.worker, run.started_at = Run.State.OPENING, worker, timezone.now()
     try:
-        with transaction.atomic():
+        with tracing.span("run.ask", run=run.pk), transaction.atomic():
             run.save(force_insert=True)
             return run
     except IntegrityError as exc:
@@ -220,9 +221,10 @@ def is_mine(page: RunPage, worker: Worker) -> bool:
 
 def settle(page: RunPage, state: RunPage.State, *, error: str = "") -> None:
     """Write down what became of a page that its worker has done with."""
-    RunPage.objects.filter(pk=page.pk, state=RunPage.State.READING).update(
+    settled = RunPage.objects.filter(pk=page.pk, state=RunPage.State.READING).update(
         state=state, error=error, content=None, worker=None, not_before=None
     )
+    metrics.pages_read.labels(state.value).inc(settled)
 
 
 # --- ending
@@ -293,6 +295,8 @@ def _break_off(run: Run, state: Run.State, error: str) -> None:
 def _end(run: Run, state: Run.State, *, counts: dict[str, Any]) -> None:
     run.state, run.counts, run.ended_at, run.context = state, counts, timezone.now(), {}
     run.save(update_fields=["state", "error", "counts", "ended_at", "context"])
+    metrics.runs_ended.labels(state.value).inc()
+    _send_span(run)
     run.pages.filter(content__isnull=False).update(content=None)
     RunFile.objects.filter(run=run).delete()
     earlier = Run.objects.filter(collection=run.collection_id).exclude(pk=run.pk)
@@ -302,6 +306,21 @@ def _end(run: Run, state: Run.State, *, counts: dict[str, Any]) -> None:
         Run.objects.create(
             collection=run.collection, trigger=run.trigger, requested_by=run.requested_by
         )
+
+
+def _send_span(run: Run) -> None:
+    """Send the span around all that was done for the run, wherever that was."""
+    numbers = {
+        f"mundap.pages.{name}": number
+        for name, number in run.counts.items()
+        if isinstance(number, int)
+    }
+    named = {"mundap.run": str(run.pk), "mundap.collection": str(run.collection_id)}
+    tracing.note_run(
+        run.pk,
+        {**named, "mundap.state": run.state, **numbers},
+        begun_at=run.created_at.timestamp(),
+    )
 
 
 def _sum_up(run: Run) -> None:

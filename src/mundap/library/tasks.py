@@ -9,10 +9,12 @@ from celery import shared_task
 from celery.worker import state
 from kombu.exceptions import OperationalError
 
+from mundap.config import logs
 from mundap.errors import MundapError
 from mundap.library import runs
 from mundap.library.ingestion import failure_noted
 from mundap.library.listing import open_run
+from mundap.library.models import Run
 from mundap.library.reading import pool
 from mundap.library.signals import pages_stored
 from mundap.library.work import reader
@@ -34,15 +36,20 @@ def open_runs() -> None:
     runs.give_back_left()
     runs.request_due_runs()
     while not _is_stopping() and (run := runs.claim_run(this_worker())):
-        try:
-            with failure_noted(run):
-                open_run(run)
-        except MundapError as error:  # it stands on the collection, where people see it
-            logger.warning("Reading %s failed: %s", run.collection.slug, error.message)
-        except Exception:  # the edge: a bug with one collection does not keep the others waiting
-            logger.exception("Reading %s failed", run.collection.slug)
-        else:
-            _hint()
+        with logs.about(run=run.pk):
+            _open(run)
+
+
+def _open(run: Run) -> None:
+    try:
+        with failure_noted(run):
+            open_run(run)
+    except MundapError as error:  # it stands on the collection, where people see it
+        logger.warning("A run could not be opened: %s", error)
+    except Exception:  # the edge: a bug with one collection does not keep the others waiting
+        logger.exception("A run could not be opened")
+    else:
+        _hint()
 
 
 @shared_task

@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from mundap.config import logs, tracing
 from mundap.library import runs
 from mundap.library.fetching import Arrived, PageFetcher
 from mundap.library.listing import context_folder
@@ -128,15 +129,20 @@ class Reader:
         )
 
     def _store(self, task: _Task) -> None:
+        named = {"mundap.pages": len(task.rows)}
+        with logs.about(run=task.run.pk), tracing.span("run.pages", named, run=task.run.pk):
+            self._store_pages(task)
+        runs.finish_if_read(task.run)
+
+    def _store_pages(self, task: _Task) -> None:
         read = pool.result(task.reading, task.folder, task.given)
         for row, document, page in zip(task.rows, task.documents, read, strict=True):
             try:
                 self._store_one(row, document, page)
             except (DataError, IntegrityError):  # of this page alone, and a bug
-                logger.exception("cannot store %s", row.path)
+                logger.exception("A page cannot be stored: %s", row.pk)
                 runs.settle(row, RunPage.State.FAILED, error=_("Storing it came upon a bug."))
             self._count(task.run, row.path)
-        runs.finish_if_read(task.run)
 
     @transaction.atomic
     def _store_one(self, row: RunPage, document: Document, page: ReadPage) -> None:

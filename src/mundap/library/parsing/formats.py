@@ -104,6 +104,6 @@ def parse_page(data: bytes, page_format: Format, context: PageContext) -> Page:
     except MemoryError as exc:
         raise UnreadablePage("It needs too much memory to be read.") from exc
     except Exception as exc:  # an edge: foreign markup in foreign parsers
-        logger.warning("cannot read %s", context.path, exc_info=True)
+        logger.warning("A page cannot be read as %s", page_format.name, exc_info=True)
         message = f"It could not be read as {page_format.name} ({type(exc).__name__}: {exc})."
         raise UnreadablePage(message[:500]) from exc
