@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import connection, connections
 from django.test import AsyncClient, Client
+from django.utils import timezone
 from django_redis import get_redis_connection
 
 from mundap.accounts.models import User
@@ -69,6 +70,8 @@ async def test_everything_is_in_one_file(
         make_chat(bob, shelf, SECRET)
         reference(bob, "bobs", visibility="private")
         reference(alice, "hers", visibility="private")
+        gone = make_chat(alice, shelf, "And this?", "Gone.", title="Deleted")
+        Chat.objects.filter(pk=gone.pk).update(deleted_at=timezone.now())
         make_token(alice, name="laptop")
         sharing.share_chat(alice, chats[0].pk)
 
@@ -81,8 +84,12 @@ async def test_everything_is_in_one_file(
     archive = ZipFile(io.BytesIO(content))
     assert archive.testzip() is None
     names = archive.namelist()
-    assert len(names) == len(set(names)) == 1 + 2 * 45
-    chats = [json.loads(archive.read(name)) for name in names[1:] if name.endswith(".json")]
+    assert len(names) == len(set(names)) == 1 + 2 * 46
+    *chats, deleted = [json.loads(archive.read(each)) for each in names[1:] if ".json" in each]
+    assert deleted["deleted_at"]
+    assert deleted["messages"][1]["text"] == "Gone."
+    assert names[-1].startswith("deleted_chats/")
+    assert "deleted on" in archive.read(names[-1]).decode()
     assert [chat["title"] for chat in chats] == [f"캐시 {n}" for n in range(45)]
     assert chats[0]["messages"][1]["feedback"] == {"rating": "up", "comment": "Good"}
     assert archive.read(names[2]).decode().startswith("# 캐시 0")

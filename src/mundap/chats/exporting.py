@@ -25,6 +25,7 @@ from mundap.chats.shapes import (
     dump,
     message_json,
     source_title,
+    timestamp,
 )
 from mundap.errors import InvalidInput
 
@@ -53,20 +54,22 @@ def export_chat(user: User, chat_id: UUID, *, kind: str) -> tuple[bytes, str]:
     return as_file(chats[0], kind=kind), f"{file_name(chats[0])}.{kind}"
 
 
-def read_chats(user: User, chat_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+def read_chats(
+    user: User, chat_ids: Sequence[UUID], *, with_deleted: bool = False
+) -> list[dict[str, Any]]:
     """Return these of the user's chats as JSON with all their messages, oldest first; two statements for all of them.
 
-    Each message also says its `version` and whether it `is_current`.
+    Each message also says its `version` and whether it `is_current`; a deleted chat says when (`deleted_at`).
     """
     with connection.cursor() as db:
         db.execute(
             f"""
-            SELECT {CHAT_COLUMNS} FROM chats_chat c {CHAT_JOINS}
-            WHERE c.id = ANY(%s) AND c.owner_id = %s AND c.deleted_at IS NULL ORDER BY c.id
+            SELECT c.deleted_at, {CHAT_COLUMNS} FROM chats_chat c {CHAT_JOINS}
+            WHERE c.id = ANY(%s) AND c.owner_id = %s AND (%s OR c.deleted_at IS NULL) ORDER BY c.id
             """,  # noqa: S608 - constants
-            [list(chat_ids), user.pk],
+            [list(chat_ids), user.pk, with_deleted],
         )
-        chats = {row[0]: chat_json(row) | {"messages": []} for row in db.fetchall()}
+        chats = {row[1]: _chat(row) for row in db.fetchall()}
         db.execute(
             f"""
             SELECT m.chat_id, m.version, m.is_current, {MESSAGE_COLUMNS} FROM chats_message m
@@ -78,6 +81,12 @@ def read_chats(user: User, chat_ids: Sequence[UUID]) -> list[dict[str, Any]]:
             message = message_json(row) | {"version": version, "is_current": is_current}
             chats[chat]["messages"].append(message)
     return list(chats.values())
+
+
+def _chat(row: Sequence[Any]) -> dict[str, Any]:
+    deleted_at, *columns = row
+    mark = {"deleted_at": timestamp(deleted_at)} if deleted_at else {}
+    return chat_json(columns) | mark | {"messages": []}
 
 
 def as_file(chat: Mapping[str, Any], *, kind: str) -> bytes:
@@ -94,6 +103,8 @@ def file_name(chat: Mapping[str, Any]) -> str:
 def as_markdown(chat: Mapping[str, Any]) -> str:
     """Return the chat's current messages as Markdown, each answer with its sources."""
     about = [chat["collection"] or "", chat["created_at"][:16].replace("T", " ") + " UTC"]
+    if "deleted_at" in chat:
+        about.append(f"deleted on {chat['deleted_at'][:10]}")
     parts = [f"# {_one_line(chat['title']) or _('Untitled')}", " · ".join(filter(None, about))]
     for message in chat["messages"]:
         if not message["is_current"]:

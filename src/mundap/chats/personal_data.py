@@ -37,7 +37,10 @@ _logger = logging.getLogger(__name__)
 
 
 async def export_of(user: User) -> AsyncIterator[bytes]:
-    """Yield a ZIP archive: `account.json`, and each chat twice, for programs and to read. Few are read at a time."""
+    """Yield a ZIP archive: `account.json`, and each chat twice, for programs and to read. Few are read at a time.
+
+    Chats that were deleted are there as long as they are kept, in a folder of their own.
+    """
     sink = _Sink()
     archive = ZipFile(sink, "w", ZIP_DEFLATED)
     await sync_to_async(_write_account)(archive, user)
@@ -76,10 +79,11 @@ def _write_account(archive: ZipFile, user: User) -> None:
 
 def _write_chats(archive: ZipFile, user: User, last: UUID) -> Sequence[UUID]:
     """Write some chats behind the last one; return their ids, none at the end."""
-    chats = Chat.objects.filter(owner=user, deleted_at=None, pk__gt=last).order_by("pk")
+    chats = Chat.objects.filter(owner=user, pk__gt=last).order_by("pk")
     found = list(chats.values_list("pk", flat=True)[:_AT_ONCE])
-    for chat in read_chats(user, found):
-        name = f"chats/{file_name(chat)}-{chat['id'][-6:]}"
+    for chat in read_chats(user, found, with_deleted=True):
+        folder = "deleted_chats" if "deleted_at" in chat else "chats"
+        name = f"{folder}/{file_name(chat)}-{chat['id'][-6:]}"
         for kind in ("json", "md"):
             archive.writestr(f"{name}.{kind}", as_file(chat, kind=kind))
     return found
