@@ -82,6 +82,30 @@ def test_settings_change_nothing_else(alice: User, alice_client: Client) -> None
     assert alice.password == before.password
 
 
+def test_another_browser_follows_with_its_next_page(alice: User) -> None:
+    here = logged_in(alice.email)
+    there = logged_in(alice.email, accept="text/html", accept_language="ko")
+    for chosen, shown in (
+        ({"language": "ko", "theme": "dark"}, ("ko", "dark")),
+        ({"language": "en", "theme": "light"}, ("en", "light")),
+        ({"language": "", "theme": ""}, ("ko", None)),  # as that browser wants it
+    ):
+        here.post("/settings/", chosen)
+        html = soup_of(there, "/shelf/").html
+        assert (html["lang"], html.get("data-theme")) == shown
+        # And so do what its scripts ask for, and the page after the log-out.
+        kept = {name: there.cookies[name].value for name in ("django_language", "theme")}
+        assert kept == {"django_language": chosen["language"], "theme": chosen["theme"]}
+
+
+def test_a_language_chosen_before_the_log_in_stays(alice: User, client: Client) -> None:
+    client.defaults["HTTP_ACCEPT"] = "text/html"
+    client.post("/language/", {"language": "ko"})
+    client.post("/accounts/login/", {"login": alice.email, "password": PASSWORD})
+    for _ in range(2):
+        assert soup_of(client, "/settings/").html["lang"] == "ko"
+
+
 @pytest.mark.parametrize("wrong", [{"theme": "pink"}, {"language": "xx"}, {"theme": '"><script>'}])
 def test_a_preference_that_is_none_is_refused(
     alice: User, alice_client: Client, wrong: dict[str, str]

@@ -1,19 +1,91 @@
-"""What a person prefers: language and theme. Kept with the user; a browser's cookies say what its pages look like.
+"""What a person prefers: language and theme. Kept with the user; a browser's cookies keep it past a log-out.
 
-Pages are drawn from the cookies alone, so that none has to ask the database for its looks. They are set when a person
-chooses, and at each log-in.
+A page for somebody who is logged in is drawn as the account says, wherever that was chosen; its user is read for it
+anyway. Everything else, as what a script asks for, is drawn from the cookies that the pages bring up to date.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.decorators import sync_and_async_middleware
 
 from mundap.accounts.models import User
 
 THEME_COOKIE = "theme"
 _YEAR_SECONDS = 365 * 24 * 3600
+_IS_ACCOUNTS = (
+    "mundap_language_is_accounts"  # in a session: its browser's language was chosen for the account
+)
+GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+
+
+@sync_and_async_middleware
+def draw_as_preferred(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+    """Return the middleware that draws pages as their reader's account says now."""
+    if iscoroutinefunction(get_response):
+
+        async def reply_async(request: HttpRequest) -> HttpResponseBase:
+            stale: list[str] = []
+            if _is_page(request):
+                request.user = await request.auser()  # or a view would read it once more
+                stale = _prefer(request)
+            response = await cast("Awaitable[HttpResponseBase]", get_response(request))
+            return _corrected(response, request, stale)
+
+        return reply_async
+
+    def reply(request: HttpRequest) -> HttpResponseBase:
+        stale = _prefer(request) if _is_page(request) else []
+        return _corrected(cast("HttpResponseBase", get_response(request)), request, stale)
+
+    return reply
+
+
+def _is_page(request: HttpRequest) -> bool:
+    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return has_session and "text/html" in request.headers.get("Accept", "")
+
+
+def _prefer(request: HttpRequest) -> list[str]:
+    """Let this page look as its reader's account says; return the cookies that say something else."""
+    user = request.user
+    if not user.is_authenticated:
+        return []
+    stale = []
+    if request.COOKIES.get(THEME_COOKIE, "") != user.theme:
+        request.COOKIES[THEME_COOKIE] = user.theme
+        stale.append(THEME_COOKIE)
+    # A language may also have been chosen before the log-in: it holds until the account has one.
+    is_accounts = request.session.get(_IS_ACCOUNTS, False)
+    if is_accounts != bool(user.language):
+        request.session[_IS_ACCOUNTS] = not is_accounts
+    cookie = settings.LANGUAGE_COOKIE_NAME
+    if (user.language or is_accounts) and request.COOKIES.get(cookie, "") != user.language:
+        request.COOKIES[cookie] = user.language
+        request.LANGUAGE_CODE = translation.get_language_from_request(request)
+        translation.activate(request.LANGUAGE_CODE)
+        stale.append(cookie)
+    return stale
+
+
+def _corrected(
+    response: HttpResponseBase, request: HttpRequest, stale: list[str]
+) -> HttpResponseBase:
+    for cookie in stale:
+        if cookie in response.cookies:
+            continue  # chosen by this very request
+        if value := request.COOKIES[cookie]:
+            _set(response, cookie, value)
+        else:
+            response.delete_cookie(cookie, samesite="Lax")
+    return response
 
 
 def theme(request: HttpRequest) -> dict[str, str]:
@@ -26,9 +98,7 @@ def show_as_preferred(response: HttpResponseBase, user: User) -> None:
     """Let this browser show pages as the user has chosen; what they have not chosen stays as it is here."""
     for cookie, value in _cookies_of(user).items():
         if value:
-            response.set_cookie(
-                cookie, value, max_age=_YEAR_SECONDS, samesite="Lax", secure=settings.IS_PRODUCTION
-            )
+            _set(response, cookie, value)
 
 
 def forget_unchosen(response: HttpResponseBase, user: User) -> None:
@@ -40,3 +110,9 @@ def forget_unchosen(response: HttpResponseBase, user: User) -> None:
 
 def _cookies_of(user: User) -> dict[str, str]:
     return {THEME_COOKIE: user.theme, settings.LANGUAGE_COOKIE_NAME: user.language}
+
+
+def _set(response: HttpResponseBase, cookie: str, value: str) -> None:
+    response.set_cookie(
+        cookie, value, max_age=_YEAR_SECONDS, samesite="Lax", secure=settings.IS_PRODUCTION
+    )

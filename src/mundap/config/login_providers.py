@@ -1,16 +1,13 @@
-"""Logging in elsewhere: which providers are set up, as allauth and the Content-Security-Policy want to know it."""
+"""Logging in elsewhere: which providers are set up, as allauth wants to know it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from mundap.errors import ConfigurationError
 
-# Where the form of the log-in page is sent on to, which the policy must allow.
-_SENT_ON_TO = {"google": "https://accounts.google.com", "github": "https://github.com"}
 _SCOPES = {"google": ["profile", "email"], "github": ["user:email"]}
 
 
@@ -23,12 +20,6 @@ class LoginProvider:
     client_id: str
     secret: str
     issuer: str = ""
-
-    @property
-    def origin(self) -> str:
-        """Where the person's browser goes to."""
-        parts = urlsplit(self.issuer)
-        return _SENT_ON_TO.get(self.kind) or f"{parts.scheme}://{parts.netloc}"
 
 
 def offered(providers: Iterable[LoginProvider]) -> list[LoginProvider]:

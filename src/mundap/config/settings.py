@@ -180,6 +180,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mundap.accounts.preferences.draw_as_preferred",
+    "mundap.accounts.sent_on.send_on",
     "allauth.account.middleware.AccountMiddleware",
     "mundap.accounts.guards.AccountGuards",
     "mundap.accounts.sessions.note_session_use",
@@ -359,8 +361,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        # A form of ours that is sent on to a provider counts as sent there.
-        "form-action": ["'self'", *(provider.origin for provider in LOGIN_PROVIDERS)],
+        "form-action": ["'self'"],  # log-in providers too: accounts/sent_on.py
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
         "manifest-src": ["'self'"],
