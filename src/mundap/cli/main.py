@@ -77,10 +77,9 @@ def _management_command(name: str) -> click.Command:
             if name not in get_commands():
                 raise click.UsageError(f"There is no command {name!r}. `mundap --help` lists them.")
             if name == "migrate":
-                from mundap.cli.migrating import migration_lock, patiently
+                from mundap.cli.migrating import migrate_by_hand
 
-                with migration_lock():
-                    patiently(lambda: execute_from_command_line(["mundap", name, *ctx.args]))
+                migrate_by_hand(ctx.args)
             else:
                 execute_from_command_line(["mundap", name, *ctx.args])
 
