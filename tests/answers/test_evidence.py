@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mundap.answers.evidence import as_json, count_tokens, gather, restored
+from mundap.answers.evidence import as_json, gather, restored
 from mundap.library.models import Collection, Document, Passage
+from mundap.llm.metering import count_tokens
 from mundap.retrieval.search import ScoredPassage
 
 BOIL = ["Kettles", "boil()"]

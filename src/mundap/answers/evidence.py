@@ -13,6 +13,7 @@ from django.db.models import F, Func, Q, QuerySet, Sum
 from mundap.library.models import Collection, Document, Passage
 from mundap.library.parsing.page import Kind
 from mundap.library.reading_order import place_of
+from mundap.llm.metering import count_tokens
 from mundap.retrieval.search import ScoredPassage
 
 MOST_NUMBERS = 999  # a marker has three digits at most
@@ -45,11 +46,6 @@ class Evidence:
     def text(self) -> str:
         """Return all parts as one text."""
         return "\n\n".join(part.text for part in self.parts)
-
-
-def count_tokens(text: str) -> int:
-    """Return about how many tokens a model sees; on the high side for code and for Korean."""
-    return len(text.encode()) // 3 + 1
 
 
 def gather(

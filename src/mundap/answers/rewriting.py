@@ -53,7 +53,10 @@ async def _from_model(
         question=question,
     )
     reply = await client.complete(
-        [{"role": "user", "content": text}], timeout_seconds=TIMEOUT_SECONDS, max_tokens=300
+        [{"role": "user", "content": text}],
+        purpose="queries",
+        timeout_seconds=TIMEOUT_SECONDS,
+        max_tokens=300,
     )
     lines = [_NUMBERING.sub("", line).strip() for line in reply.splitlines()]
     return [line[:500] for line in lines if line][:4]

@@ -18,12 +18,13 @@ from django.utils.translation import gettext as _
 from mundap.answers import citations
 from mundap.answers.borrowed import with_own_code, with_own_links
 from mundap.answers.events import Citation
-from mundap.answers.evidence import MOST_NUMBERS, Evidence, as_material, count_tokens
+from mundap.answers.evidence import MOST_NUMBERS, Evidence, as_material
 from mundap.answers.sections import Content, Link
 from mundap.config.threads import in_database_thread
 from mundap.errors import ModelError, ModelTimeout, TooLarge
 from mundap.llm import client
 from mundap.llm.client import Usage
+from mundap.llm.metering import count_tokens
 from mundap.llm.prompts import prompt
 
 MATERIAL_SHARE = 0.6  # of the model's context; the rest is for rules, links and the summary
@@ -176,7 +177,9 @@ async def _reply(asked: str, *, max_tokens: int | None = None) -> str:
     """Return the model's whole reply. It is streamed, so that a long one is not taken for a model that is silent."""
     try:
         async with asyncio.timeout(settings.TURN_SECONDS):
-            stream = client.stream_chat([{"role": "user", "content": asked}], max_tokens=max_tokens)
+            stream = client.stream_chat(
+                [{"role": "user", "content": asked}], purpose="summary", max_tokens=max_tokens
+            )
             pieces = [piece async for piece in stream if not isinstance(piece, Usage)]
     except TimeoutError as exc:
         raise ModelTimeout(_("The language model took too long. Try again.")) from exc
