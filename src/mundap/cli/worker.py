@@ -37,9 +37,12 @@ def command(concurrency: int, processes: int, with_starter: bool) -> None:
     if with_starter:
         threading.Thread(target=_end_with_starter, daemon=True).start()
     with started():
+        from django.conf import settings
+
         from mundap.config.celery import app
         from mundap.library.reading import pool
         from mundap.library.workers import at_work
+        from mundap.web.metrics import shown_at
 
         pool.processes = processes
 
@@ -55,7 +58,7 @@ def command(concurrency: int, processes: int, with_starter: bool) -> None:
             "--beat",
             "--scheduler=celery.beat:Scheduler",
         ]
-        with at_work(is_command=False):
+        with shown_at(settings.WORKER_METRICS), at_work(is_command=False):
             app.worker_main(["--quiet", "worker", *options, *alone])
 
 

@@ -43,6 +43,11 @@ async def close_pool() -> None:
         await pool.close()
 
 
+def pool_stats() -> list[dict[str, int]]:
+    """Return what the pools of this process say of themselves."""
+    return [pool.get_stats() for pool in list(_pools.values())]
+
+
 async def fetch_all(statement: str, values: Sequence[Any]) -> list[Row]:
     """Return the rows of one reading statement.
 
