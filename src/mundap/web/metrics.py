@@ -29,7 +29,7 @@ _SENT_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", 
 @csrf_exempt
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer this process's numbers, in the format that is asked for; 404 to whoever may not see them."""
-    if not _may_see(request):
+    if not may_see(request):
         raise Http404
     if request.method not in {"GET", "HEAD"}:
         refusal = MethodNotAllowed(str(request.method))
@@ -41,7 +41,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _may_see(request: HttpRequest) -> bool:
+def may_see(request: HttpRequest) -> bool:
+    """Whether who asks may see what concerns the operator: by the token, or from this machine where there is none."""
     if settings.METRICS_TOKEN:
         return _is_token(request.headers.get("Authorization", ""))
     # A proxy on this machine comes from loopback, too, with the whole world behind it.
