@@ -51,7 +51,7 @@ async def running_arena(
             proxy = await stack.enter_async_context(Proxy(redis.socket, chance=chance))
             node = Node(
                 number,
-                environment=_node_environment(address) | environment | {"REDIS_URL": proxy.url},
+                environment=node_environment(address) | environment | {"REDIS_URL": proxy.url},
                 application=application,
                 log=log,
             )
@@ -63,7 +63,8 @@ async def running_arena(
         yield arena
 
 
-def _node_environment(model: str) -> dict[str, str]:
+def node_environment(model: str) -> dict[str, str]:
+    """Return the settings of a node that is asked by sessions, with the model at this address."""
     return {
         "OPENAI_BASE_URL": model,
         "OPENAI_API_KEY": "none",

@@ -16,6 +16,9 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from mundap.errors import ConfigurationError
 
 DEFAULT_PORT = 6379
@@ -94,7 +97,11 @@ class RedisAddress:
         """What Celery has to be told beside the address: which master to ask the Sentinels for, and how."""
         if not self.master:
             return {}
-        asking = {"socket_connect_timeout": _SENTINEL_SECONDS, "socket_timeout": _SENTINEL_SECONDS}
+        asking = {
+            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "socket_timeout": _SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),  # else a silent one is asked again and again for 10 s
+        }
         return {"master_name": self.master, "sentinel_kwargs": asking | self.sentinel_login}
 
 
