@@ -10,6 +10,7 @@ MundapError
 │   └── TurnInProgress              409  `extra` tells where to follow the running turn
 ├── KeyReused                       422  an idempotency key came back with another request
 ├── LimitReached                    429
+│   └── QuotaReached                429  what may be used in a day or a month is used up; `headers` say what is left
 ├── SourceError                     400  a documentation source cannot be read
 │   └── FetchFailed                 502  a web server did not give a page
 │       └── RobotsDisallow          502  its robots.txt does not want it to be read
@@ -118,6 +119,19 @@ class LimitReached(MundapError):
     code = "limit_reached"
     status = 429
     is_retryable = True
+
+
+class QuotaReached(LimitReached):
+    """All that may be used in a day or a month is used."""
+
+    code = "quota_reached"
+
+    def __init__(
+        self, message: str, *, headers: Mapping[str, str] | None = None, **shown: Any
+    ) -> None:
+        """`headers` go with the error where it is told over HTTP."""
+        super().__init__(message, **shown)
+        self.headers = dict(headers or {})
 
 
 class SourceError(MundapError):

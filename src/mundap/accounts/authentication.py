@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
-from mundap.accounts.models import User
-from mundap.accounts.tokens import find_bearer_token, find_user_by_token
+from mundap.accounts.models import ApiToken, User
+from mundap.accounts.tokens import find_bearer_token, find_token
 from mundap.config.exceptions import CHALLENGE
 from mundap.errors import NotAllowed, NotSignedIn
 
@@ -28,21 +28,23 @@ def authenticate_request(request: HttpRequest) -> User:
     Such a view is `csrf_exempt`: here cookies are checked for it, and tokens need no check. It talks to the database,
     so an async view calls it through `in_database_thread` or `sync_to_async`.
     """
-    user = find_bearer(request) or find_session_token_user(request) or find_cookie_user(request)
+    if bearer := find_bearer(request):
+        return bearer.user
+    user = find_session_token_user(request) or find_cookie_user(request)
     if user is None:
         raise NotSignedIn(_("Sign in first, or send a valid token."))
     return user
 
 
-def find_bearer(request: HttpRequest) -> User | None:
-    """Return the owner of the `Authorization: Bearer` token, None without one. Raises NotSignedIn for a wrong one."""
+def find_bearer(request: HttpRequest) -> ApiToken | None:
+    """Return the `Authorization: Bearer` token, None without one. Raises NotSignedIn for a wrong one."""
     token = find_bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         return None
-    user = find_user_by_token(token)
-    if user is None:
+    found = find_token(token)
+    if found is None:
         raise NotSignedIn(_("This token is not valid. It may have been deleted."))
-    return user
+    return found
 
 
 def find_session_token_user(request: HttpRequest) -> User | None:
@@ -90,9 +92,9 @@ class BearerTokenAuthentication(_Authentication):
     """`Authorization: Bearer mundap_…`."""
 
     def authenticate(self, request: Request) -> tuple[User, Any] | None:
-        """Return (user, None), or None without such a header."""
-        user = find_bearer(request._request)  # noqa: SLF001
-        return (user, None) if user else None
+        """Return (user, token), or None without such a header."""
+        token = find_bearer(request._request)  # noqa: SLF001
+        return (token.user, token) if token else None
 
 
 class SessionTokenAuthentication(_Authentication):

@@ -19,8 +19,8 @@ PREFIX = "mundap_"
 TOKENS_PER_USER = 50
 _MAX_CHARACTERS = 200
 _USE_IS_WRITTEN_EVERY = timedelta(minutes=1)
-# `find_user_by_token` as a subquery of one value, the digest, for reads that take the owner and more in one statement.
-# A token whose use is to be noted is not found: whoever asks goes on to `find_user_by_token`.
+# `find_token` as a subquery of one value, the digest, for reads that take the owner and more in one statement.
+# A token whose use is to be noted is not found: whoever asks goes on to `find_token`.
 OWNER_BY_DIGEST = """
     SELECT a.user_id FROM accounts_apitoken a JOIN accounts_user u ON u.id = a.user_id
     WHERE a.digest = %s AND u.is_active AND a.last_used_at > now() - interval '1 minute'
@@ -60,8 +60,8 @@ def is_possible(token: str) -> bool:
     return token.startswith(PREFIX) and len(token) <= _MAX_CHARACTERS
 
 
-def find_user_by_token(token: str) -> User | None:
-    """Return the active user whose token this is. Notes the use, at most once a minute."""
+def find_token(token: str) -> ApiToken | None:
+    """Return the token with its user, who is active. Notes the use, at most once a minute."""
     if not is_possible(token):
         return None
     digests = each_token_key(lambda key: token_digest(token, key=key))
@@ -75,7 +75,7 @@ def find_user_by_token(token: str) -> User | None:
     if found.key_id != (present := key_id(settings.TOKEN_KEY)):
         ApiToken.objects.filter(pk=found.pk).update(digest=digests[0], key_id=present)
     _note_use(found)
-    return found.user
+    return found
 
 
 def count_under_former_keys() -> int:

@@ -18,6 +18,7 @@ from mundap.retrieval.followups import with_history
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 4.0
+REPLY_TOKENS = 300
 HISTORY_MESSAGES = 6
 HISTORY_CHARACTERS = 600  # of each message; the beginning says what it is about
 _NUMBERING = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+")
@@ -56,7 +57,7 @@ async def _from_model(
         [{"role": "user", "content": text}],
         purpose="queries",
         timeout_seconds=TIMEOUT_SECONDS,
-        max_tokens=300,
+        max_tokens=REPLY_TOKENS,
     )
     lines = [_NUMBERING.sub("", line).strip() for line in reply.splitlines()]
     return [line[:500] for line in lines if line][:4]

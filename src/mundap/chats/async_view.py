@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -54,6 +55,11 @@ class AsyncAPIView(APIView):
     def user(self) -> User:
         """Return who sent the request."""
         return cast("User", self.request.user)
+
+    @property
+    def token(self) -> UUID | None:
+        """Return the id of the API token that the request was sent with, if it was."""
+        return getattr(self.request.auth, "pk", None)
 
     @property
     def sent(self) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from mundap.chats.serializers import Object
 from mundap.chats.turns import Ask
 from mundap.chats.turns_api import KEY_HEADER, final_view, key_of, status_of
 from mundap.config.exceptions import describe, internal_error
+from mundap.config.quotas import rate_limit_headers
 from mundap.config.threads import in_database_thread
 from mundap.errors import InvalidInput, NotFound
 from mundap.library.models import Collection
@@ -125,14 +126,16 @@ class _ClassicView(AskingView):
         return Response({"error": text}, status=reply.status, headers=dict(reply.headers))
 
     async def _answered(self, ask: Ask, *, is_explained: bool) -> HttpResponseBase:
-        begun = await get_runner().start(self.user, ask)
+        begun = await get_runner().start(self.user, ask, token=self.token)
+        headers = rate_limit_headers(begun.quotas)
         final = await final_view(self, begun.turn)
         if status_of(final) != 200 and final.error:
-            return Response({"error": final.error["message"]}, status=status_of(final))
+            error = {"error": final.error["message"]}
+            return Response(error, status=status_of(final), headers=headers)
         answer: dict[str, Any] = {"id": str(begun.chat), "AI": final.text}
         if is_explained:
             answer |= await in_database_thread(classic.explanation, final.retrieval or {})
-        return Response(answer)
+        return Response(answer, headers=headers)
 
 
 class NewChatView(_ClassicView):

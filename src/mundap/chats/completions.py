@@ -7,26 +7,42 @@ holds over all processes and together with the turns of chats; its process exten
 from __future__ import annotations
 
 from collections.abc import Collection as Many
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
+from mundap.answers.events import HistoryMessage
+from mundap.chats import limits
 from mundap.chats.leases import LEASE_SECONDS
 from mundap.chats.turns import RUNNING, lock_posts, require_room
+from mundap.chats.usage import Payer, Purpose
+from mundap.config.quotas import Quota
 
 
-def begin(user: User, *, has_room: bool) -> UUID:
-    """Return the id of a completion that may run now; those that dead processes left are forgotten.
+def begin(
+    user: User,
+    question: str,
+    history: Sequence[HistoryMessage],
+    *,
+    has_room: bool,
+    token: UUID | None = None,
+) -> tuple[UUID, tuple[Quota, ...]]:
+    """Return the id of a completion that may run now, and what is left after it.
 
-    Raises LimitReached, as posting into a chat does.
+    Those that dead processes left are forgotten. Raises LimitReached and QuotaReached, as posting into a chat does.
     """
     completion: UUID = uuid7()
     with transaction.atomic(), connection.cursor() as cursor:
         lock_posts(cursor, user)
         cursor.execute(f"SELECT {RUNNING}", {"owner": user.pk})
         require_room(cursor.fetchone()[0], has_room=has_room)
+        payer = Payer(user.pk, token)
+        quotas = limits.admit_answer(
+            cursor, completion, payer, question, history, purpose=Purpose.COMPLETION
+        )
         cursor.execute(
             """
             WITH dead AS (
@@ -40,7 +56,7 @@ def begin(user: User, *, has_room: bool) -> UUID:
             """,
             {"id": completion, "owner": user.pk, "lease": LEASE_SECONDS},
         )
-    return completion
+    return completion, quotas
 
 
 def keep(completions: Many[UUID]) -> None:

@@ -22,6 +22,7 @@ from mundap.chats.turns import Begun, Ending
 from mundap.config import metrics
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
+from mundap.llm.metering import Call
 
 UNREAD_SECONDS = 5  # that the reader of an answer outside chats, who may have left, has to come
 
@@ -39,6 +40,7 @@ class LiveTurn(Followed):
         self.is_retrieval_saved = False
         self.is_wanted = True  # also when nobody reads it
         self.generation: asyncio.Task[Ending] | None = None
+        self.calls: list[Call] = []  # of the model
         self._evidence: tuple[Evidence, ...] = ()
         self._answered: Answered | None = None
         self._cut: tuple[State, MundapError | None] | None = None

@@ -29,6 +29,7 @@ from mundap.chats.runner import get_runner
 from mundap.chats.selectors import TurnView
 from mundap.chats.serializers import CitationSerializer, ErrorSerializer, Object
 from mundap.chats.streaming import SSE_HEADERS
+from mundap.config.quotas import openai_headers
 from mundap.config.threads import in_database_thread
 from mundap.errors import NotFound
 from mundap.library.models import Collection
@@ -181,20 +182,25 @@ class CompletionsView(AskingView):
         collection = await in_database_thread(_get_model_for, self.user, asked.model)
         runner = get_runner()
         live = await runner.complete(
-            self.user, asked.question, collection=collection, history=asked.history
+            self.user,
+            asked.question,
+            collection=collection,
+            history=asked.history,
+            token=self.token,
         )
+        headers = openai_headers(live.begun.quotas)
         changes = runner.follow(live)
         reply = Reply(f"chatcmpl-{live.begun.turn.hex}", collection.slug, self._passage_url)
         if asked.is_streamed:
             return StreamingHttpResponse(
                 reply.chunks(changes, has_usage=asked.has_usage),
                 content_type="text/event-stream",
-                headers=SSE_HEADERS,
+                headers={**SSE_HEADERS, **headers},
             )
         final = await _last(changes)
         if error := error_of(final):
-            return Response(error.openai_body, status=error.status)
-        return Response(reply.completion(final))
+            return Response(error.openai_body, status=error.status, headers=headers)
+        return Response(reply.completion(final), headers=headers)
 
     def _passage_url(self, passage: str) -> str:
         return self.request.build_absolute_uri(reverse("pages:passage", args=[passage]))

@@ -1,11 +1,14 @@
-"""Finishing the turns of dead processes, as interrupted, with the longer of their draft and their stream."""
+"""Finishing the turns of dead processes, as interrupted, with the longer of their draft and their stream.
+
+What they took of the model is estimated.
+"""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from mundap.accounts.models import User
-from mundap.chats import leases, selectors, turn_stream
+from mundap.chats import leases, selectors, turn_stream, usage
 from mundap.chats.selectors import TurnView
 from mundap.config.threads import in_database_thread
 
@@ -14,6 +17,7 @@ async def reap() -> None:
     """Finish all turns whose lease has run out."""
     for turn in await in_database_thread(leases.list_expired):
         await finish_dead(turn)
+    await in_database_thread(usage.settle_dead)
 
 
 async def finish_dead(turn: UUID) -> None:

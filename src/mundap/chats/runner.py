@@ -29,7 +29,7 @@ from django.utils.translation import gettext as _
 from mundap.accounts.models import User
 from mundap.answers.answering import answer, write_title
 from mundap.answers.events import HistoryMessage
-from mundap.chats import completions, leases, reaper, selectors, services, turns
+from mundap.chats import completions, leases, reaper, selectors, services, turns, usage
 from mundap.chats.followed import Followed
 from mundap.chats.leases import interruption
 from mundap.chats.live import LiveTurn, final_view
@@ -38,12 +38,14 @@ from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outb
 from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
+from mundap.chats.usage import Purpose
 from mundap.chats.versions import Revision
 from mundap.config import logs, metrics, redis_client, tracing
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
 from mundap.library import summaries
 from mundap.library.models import Collection
+from mundap.llm.metering import Call, note_calls_in
 
 BEAT_SECONDS = 1.0
 BEATS_A_DRAFT = 2
@@ -112,11 +114,11 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def start(self, user: User, ask: Ask | Revision) -> Begun:
+    async def start(self, user: User, ask: Ask | Revision, *, token: UUID | None = None) -> Begun:
         """Store what is asked and start its answer; the request may end now. Raises as `turns.begin`."""
         self._open_for_one_more()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
-        begin = self._begin(user, ask, language=get_language())
+        begin = self._begin(user, ask, token=token, language=get_language())
         return await asyncio.shield(self._spawn(begin, is_carried=True))
 
     async def complete(
@@ -126,21 +128,49 @@ class Runner:
         *,
         collection: Collection,
         history: Sequence[HistoryMessage] = (),
+        token: UUID | None = None,
     ) -> LiveTurn:
-        """Start an answer that is stored nowhere; who follows it stops it by leaving. Raises LimitReached."""
+        """Start an answer that is stored nowhere; who follows it stops it by leaving.
+
+        Raises LimitReached, QuotaReached.
+        """
         self._open_for_one_more()
+        begin = self._begin_completion(
+            user,
+            question,
+            collection=collection,
+            history=tuple(history),
+            token=token,
+            language=get_language(),
+        )
+        # As in `start`: what was reserved for it would wait for nobody.
+        return await asyncio.shield(self._spawn(begin, is_carried=True))
+
+    async def _begin_completion(
+        self,
+        user: User,
+        question: str,
+        *,
+        collection: Collection,
+        history: tuple[HistoryMessage, ...],
+        token: UUID | None,
+        language: str | None,
+    ) -> LiveTurn:
+        activate(language or settings.LANGUAGE_CODE)
         self._beginning += 1
         try:
             has_room = self._has_room()
-            completion = await in_database_thread(completions.begin, user, has_room=has_room)
+            completion, quotas = await in_database_thread(
+                completions.begin, user, question, history, has_room=has_room, token=token
+            )
         finally:
             self._beginning -= 1
-        begun = Begun(completion, completion, completion, history=tuple(history))
+        begun = Begun(completion, completion, completion, history=history, quotas=quotas)
         live = LiveTurn(begun, user=user, question=question, collection=collection)
         live.is_wanted = False  # until its reader comes
         self._unstored[completion] = live
         with logs.about(turn=completion):
-            generate = _generate(live, language=get_language())
+            generate = _generate(live, language=language)
             live.generation = self._spawn(generate, is_carried=True)
             self._start(self._end_completion(live))
         return live
@@ -251,13 +281,20 @@ class Runner:
                     live.cut(State.INTERRUPTED, interruption())
             await asyncio.sleep(0.02)
 
-    async def _begin(self, user: User, ask: Ask | Revision, *, language: str | None) -> Begun:
+    async def _begin(
+        self, user: User, ask: Ask | Revision, *, token: UUID | None, language: str | None
+    ) -> Begun:
         activate(language or settings.LANGUAGE_CODE)
         self._beginning += 1
         try:
             with tracing.span("question"):
                 begun = await in_database_thread(
-                    turns.begin, user, ask, runner=self.name, has_room=self._has_room()
+                    turns.begin,
+                    user,
+                    ask,
+                    runner=self.name,
+                    has_room=self._has_room(),
+                    token=token,
                 )
         finally:
             self._beginning -= 1
@@ -299,7 +336,7 @@ class Runner:
         generation, completion = cast("asyncio.Task[Ending]", live.generation), live.begun.turn
         await asyncio.wait([generation])
         try:
-            await in_database_thread(completions.end, completion)
+            await in_database_thread(_end_completion, live)
         except Error:
             logger.warning("Completion %s counts until its lease ends", completion, exc_info=True)
         finally:
@@ -330,7 +367,9 @@ class Runner:
 
     def _store_end(self, live: LiveTurn, ending: Ending) -> TurnView:
         """Store the ending and return it, or what another process has stored before."""
-        if turns.finish(live.begun.turn, ending, runner=self.name):
+        is_stored = turns.finish(live.begun.turn, ending, runner=self.name)
+        _settle(live, Purpose.ANSWER)
+        if is_stored:
             return final_view(live, ending)
         logger.warning("Turn %s has been finished already", live.begun.turn)
         try:
@@ -387,6 +426,7 @@ class Runner:
 async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
     """Run the answer and return how it ended; a cut cancels this task instead."""
     activate(language or settings.LANGUAGE_CODE)
+    note_calls_in(live.calls)
     begun = live.begun
     try:
         events = answer(
@@ -406,9 +446,25 @@ async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
     return live.ending(ModelError(_("The answer ended too early. Try again.")))
 
 
+def _settle(live: LiveTurn, purpose: Purpose) -> None:
+    """Enter what the answer took of the model. The answer stands also where that fails; then a reaper estimates."""
+    try:
+        usage.settle(live.begun.turn, live.calls, answers_as=purpose)
+    except Error:
+        logger.warning("What %s took is estimated", live.begun.turn, exc_info=True)
+
+
+def _end_completion(live: LiveTurn) -> None:
+    completions.end(live.begun.turn)
+    _settle(live, Purpose.COMPLETION)
+
+
 async def _write_title(live: LiveTurn) -> None:
     """Give the chat a better title than its shortened question, unless somebody has named it meanwhile."""
+    calls: list[Call] = []
+    note_calls_in(calls)
     title = await write_title(live.question)
+    await in_database_thread(usage.charge, live.begun.payer, calls)
     if title != live.begun.title:
         await in_database_thread(
             services.retitle, live.begun.chat, title=title, instead_of=live.begun.title

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +22,14 @@ from uuid_utils.compat import uuid7
 from mundap.accounts.models import User
 from mundap.answers.answering import shorten
 from mundap.answers.events import Earlier, HistoryMessage
-from mundap.chats import versions
+from mundap.chats import limits, versions
 from mundap.chats.leases import LEASE_SECONDS, interrupt
 from mundap.chats.models import State
 from mundap.chats.shapes import stream_url
+from mundap.chats.usage import NOBODY, Payer
 from mundap.chats.versions import Place, Revision
 from mundap.config import metrics
+from mundap.config.quotas import Quota
 from mundap.errors import (
     Conflict,
     KeyReused,
@@ -70,7 +72,8 @@ class Ask:
 class Begun:
     """A turn that `begin` stored; or one found by its key, without a collection: there is nothing to run.
 
-    `is_first` where the chat is still named by the question as it was typed; `earlier` where an answer is gone on with.
+    `is_first` where the chat is still named by the question as it was typed; `earlier` where an answer is gone on with;
+    `quotas` say what is left after it.
     """
 
     turn: UUID
@@ -82,6 +85,8 @@ class Begun:
     collection: Collection | None = None
     history: tuple[HistoryMessage, ...] = ()
     earlier: Earlier | None = None
+    payer: Payer = NOBODY
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ class _Opened:
     is_new: bool = False
 
 
-def begin(user: User, ask: Ask | Revision, *, runner: str, has_room: bool) -> Begun:
+def begin(
+    user: User, ask: Ask | Revision, *, runner: str, has_room: bool, token: UUID | None = None
+) -> Begun:
     """Store a running turn with what it asks, or return the turn that this key already made.
 
-    Raises KeyReused, NotFound, TurnInProgress, LimitReached, and Conflict when the chat's collection is gone, or what a
-    revision is of is not there to be revised.
+    `token` is the API token that asks, if one does. Raises KeyReused, NotFound, TurnInProgress, LimitReached,
+    QuotaReached, and Conflict when the chat's collection is gone, or what a revision is of is not there to be revised.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         lock_posts(cursor, user)
@@ -137,13 +144,22 @@ def begin(user: User, ask: Ask | Revision, *, runner: str, has_room: bool) -> Be
             collection=opened.collection,
             history=_history(cursor, chat, before=place.position) if place.position else (),
             earlier=place.earlier,
+            payer=Payer(user.pk, token),
+        )
+        quotas = limits.admit_answer(
+            cursor,
+            begun.turn,
+            begun.payer,
+            begun.question,
+            begun.history,
+            earlier=begun.earlier,
         )
         if isinstance(ask, Revision):
             versions.make_way(cursor, chat, place)
         _insert_turn(cursor, begun, ask, user=user, runner=runner, place=place)
         if place.earlier:
             _insert_draft(cursor, begun.turn, place.earlier.text)
-    return begun
+    return replace(begun, quotas=quotas)
 
 
 def _open(cursor: CursorWrapper, user: User, ask: Ask | Revision) -> _Opened:

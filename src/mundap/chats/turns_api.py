@@ -35,6 +35,7 @@ from mundap.chats.serializers import (
 from mundap.chats.streaming import stream_response
 from mundap.chats.turns import Ask
 from mundap.chats.versions import Kind, Revision
+from mundap.config.quotas import rate_limit_headers
 from mundap.config.threads import in_database_thread
 from mundap.errors import InvalidInput, ServiceUnavailable
 from mundap.library.selectors import get_collection_for
@@ -234,12 +235,16 @@ class StopView(AsyncAPIView):
 
 async def answered(view: AsyncAPIView, ask: Ask | Revision) -> HttpResponseBase:
     """Begin the turn, or find it by its key, and return it as the client accepts it."""
-    begun = await get_runner().start(view.user, ask)
+    begun = await get_runner().start(view.user, ask, token=view.token)
+    headers = rate_limit_headers(begun.quotas)
     if wants_stream(view.request):
-        return await _stream(view, begun.turn)
+        stream = await _stream(view, begun.turn)
+        for name, value in headers.items():
+            stream[name] = value
+        return stream
     final = await final_view(view, begun.turn)
     document = await in_database_thread(turn_document, view.user, begun.turn)
-    return Response(document, status=status_of(final))
+    return Response(document, status=status_of(final), headers=headers)
 
 
 async def final_view(view: AsyncAPIView, turn: UUID) -> TurnView:

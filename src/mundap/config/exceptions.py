@@ -28,6 +28,7 @@ from mundap.errors import (
     NotAllowed,
     NotFound,
     NotSignedIn,
+    QuotaReached,
     ServiceUnavailable,
     TooLarge,
 )
@@ -71,6 +72,8 @@ class ErrorReply:
             "type": _OPENAI_TYPES.get(self.status, kind),
             "param": next(iter(self.fields), None),
         }
+        if self.code == QuotaReached.code:  # clients know this one, and do not try again
+            more |= {"type": "insufficient_quota", "code": "insufficient_quota"}
         return {"error": self.body["error"] | more}
 
 
@@ -164,6 +167,8 @@ def _from_mundap(error: MundapError) -> ErrorReply:
         headers["WWW-Authenticate"] = CHALLENGE
     if isinstance(error, LimitReached | ServiceUnavailable):
         headers["Retry-After"] = str(error.extra.get("retry_after_seconds", 1))
+    if isinstance(error, QuotaReached):
+        headers |= error.headers
     return ErrorReply(
         error.status,
         error.code,
