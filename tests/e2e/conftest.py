@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
+from tests.oidc_provider import Provider, provided
 from tests.scripted_model import ScriptedModel
 
 PASSWORD = "correct horse battery staple"
@@ -75,10 +76,22 @@ def e2e_model() -> Iterator[ScriptedModel]:
 
 
 @pytest.fixture(scope="session")
+def school() -> Iterator[Provider]:
+    """Where people may log in instead."""
+    with provided() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
 def _environment(
-    tmp_path_factory: pytest.TempPathFactory, e2e_model: ScriptedModel
+    tmp_path_factory: pytest.TempPathFactory, e2e_model: ScriptedModel, school: Provider
 ) -> dict[str, str]:
-    return environment_for(tmp_path_factory.mktemp("home"), e2e_model)
+    return environment_for(tmp_path_factory.mktemp("home"), e2e_model) | {
+        "MUNDAP_OIDC_NAME": "Our school",
+        "MUNDAP_OIDC_CLIENT_ID": "client",
+        "MUNDAP_OIDC_CLIENT_SECRET": "secret",
+        "MUNDAP_OIDC_ISSUER": school.url,
+    }
 
 
 def environment_for(home: Path, model: ScriptedModel) -> dict[str, str]:
@@ -202,6 +215,7 @@ class Watched:
         self.asked: list[Request] = []
         self.server = server
         self.context = context
+        self.token = ""
         self.page = self.open()
 
     def open(self) -> Page:
@@ -223,7 +237,8 @@ class Watched:
             headers={"X-Forwarded-For": own_address()},
         )
         # A program's session token is the session's key.
-        cookie = {"name": "sessionid", "value": reply.json()["meta"]["session_token"]}
+        self.token = reply.json()["meta"]["session_token"]
+        cookie = {"name": "sessionid", "value": self.token}
         self.context.add_cookies([{**cookie, "url": self.server}])
         self.page.goto(f"{self.server}/")
         return self.page

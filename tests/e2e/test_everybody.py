@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.conftest import Watched, ask, script
+from tests.e2e.conftest import MUNDAP, PASSWORD, Watched, ask, script
 from tests.e2e.page_names import SIGNED_IN, SIGNED_OUT
 from tests.scripted_model import ScriptedModel
 
@@ -22,8 +22,25 @@ RICH = (
     '```python\nbrew("green", degrees=80)  # never hotter\n```\n\n'
     "| Tea | Minutes |\n|---|---|\n| green | 2 |\n\nMilk cures every illness of the heart [2]."
 )
-VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
+VIOLATIONS = """async (rules) => (await axe.run(document, {resultTypes: ["violations"], ...rules})).violations.map(
     ({id, nodes}) => [id, nodes.slice(0, 3).map((node) => node.html)])"""
+# What may differ between the themes.
+COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+# Lines of a page that have words of English and none of Korean; what documents and people wrote is their own.
+ENGLISH = """() => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const theirs = "code, pre, kbd, .prose, .text, .whole, .question, .side li, .entry h3, h1, h2, [lang=en], .trail"
+        + ", .brand, .sources, #rows";
+    const found = [];
+    while (walker.nextNode()) {
+        const text = walker.currentNode.textContent.trim();
+        const at = walker.currentNode.parentElement;
+        if (/[a-z]{2,} [a-z]{2,}/i.test(text) && !/[가-힣]/.test(text) && !at.closest(theirs) && at.checkVisibility())
+            found.push(text);
+    }
+    return found;
+}"""
+ADMIN = "reader@example.org"
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +57,27 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def reader(browser: Browser, server: str, e2e_model: ScriptedModel) -> Iterator[Watched]:
-    """Somebody with a chat whose question has two versions, one of them with an answer that has everything in it."""
+def reader(
+    browser: Browser, server: str, e2e_model: ScriptedModel, _environment: dict[str, str]
+) -> Iterator[Watched]:
+    """Staff with a chat whose question has two versions, one of them with an answer that has everything in it."""
+    subprocess.run(
+        [*MUNDAP, "create-admin", ADMIN],
+        env=_environment | {"MUNDAP_ADMIN_PASSWORD": PASSWORD},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     # Without motion: what fades in has another contrast on the way.
     context = browser.new_context(
         locale="en-US", viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
     )
     watched = Watched(context, server)
-    page = watched.sign_up()
+    page = watched.page
+    page.goto(f"{server}/accounts/login/")
+    page.locator("input[type=email]").fill(ADMIN)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
     script(e2e_model, RICH)
     ask(page)
     expect(page.locator(".answer .actions")).to_be_visible()
@@ -57,40 +87,56 @@ def reader(browser: Browser, server: str, e2e_model: ScriptedModel) -> Iterator[
     context.close()
 
 
-def addresses(watched: Watched) -> dict[str, str]:
-    """Return what stands for the names in the addresses."""
-    chats = watched.context.request.get(f"{watched.server}/api/v1/chats/").json()["results"]
-    found = watched.context.request.get(f"{watched.server}/api/v1/chats/{chats[0]['id']}/").json()
+@pytest.fixture(scope="module")
+def addresses(reader: Watched) -> dict[str, str]:
+    """What stands for the names in the addresses."""
+    page = reader.page
+    chat = page.url.rstrip("/").rpartition("/")[2]
+    found = page.request.get(f"{reader.server}/api/v1/chats/{chat}/").json()
     answer = found["messages"][1]
-    passage = answer["citations"][0]["passage"]
-    return {"chat": found["id"], "message": answer["id"], "passage": passage}
+    page.goto(f"{reader.server}/chats/{chat}/manage/")
+    page.get_by_role("button", name="Share a copy by a link").click()
+    shared = page.locator("input.link").input_value().removeprefix(reader.server)
+    page.goto(f"{reader.server}/shelf/tea/")
+    links = {part: page.locator(f"[data-part={part}] tbody a") for part in ("documents", "runs")}
+    return {
+        "chat": chat,
+        "message": answer["id"],
+        "passage": answer["citations"][0]["passage"],
+        "shared": shared,
+        "document": links["documents"].first.get_attribute("href") or "",
+        "run": links["runs"].first.get_attribute("href") or "",
+    }
 
 
 def judged(watched: Watched, axe: str, path: str) -> list[Any]:
     """Return what is wrong with a page in either theme."""
     page = watched.page
-    found = []
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.goto(watched.server + path)
-        page.evaluate(axe)
-        found += [(theme, *violation) for violation in page.evaluate(VIOLATIONS)]
-    return found
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.goto(watched.server + path)
+    page.evaluate(axe)
+    found = [("light", *violation) for violation in page.evaluate(VIOLATIONS, {})]
+    page.emulate_media(color_scheme="dark")
+    return found + [("dark", *violation) for violation in page.evaluate(VIOLATIONS, COLOURS)]
 
 
 @pytest.mark.parametrize("name", SIGNED_IN)
-def test_axe_finds_nothing(reader: Watched, axe: str, name: str) -> None:
-    assert judged(reader, axe, SIGNED_IN[name].format(**addresses(reader))) == []
+def test_axe_finds_nothing(reader: Watched, axe: str, addresses: dict[str, str], name: str) -> None:
+    assert judged(reader, axe, SIGNED_IN[name].format(**addresses)) == []
 
 
 @pytest.mark.parametrize("name", SIGNED_OUT)
-def test_axe_finds_nothing_before_one_has_logged_in(watched: Watched, axe: str, name: str) -> None:
-    assert judged(watched, axe, SIGNED_OUT[name]) == []
+def test_axe_finds_nothing_before_one_has_logged_in(
+    watched: Watched, axe: str, addresses: dict[str, str], name: str
+) -> None:
+    assert judged(watched, axe, SIGNED_OUT[name].format(**addresses)) == []
 
 
-def test_axe_finds_nothing_while_somebody_reads_and_edits(reader: Watched, axe: str) -> None:
+def test_axe_finds_nothing_while_somebody_reads_and_edits(
+    reader: Watched, axe: str, addresses: dict[str, str]
+) -> None:
     page = reader.page
-    page.goto(f"{reader.server}/chats/{addresses(reader)['chat']}/")
+    page.goto(f"{reader.server}/chats/{addresses['chat']}/")
     page.get_by_role("button", name="Not helpful").click()
     expect(page.locator(".why[open]")).to_be_visible()
     page.locator(".edit summary").click()
@@ -99,23 +145,53 @@ def test_axe_finds_nothing_while_somebody_reads_and_edits(reader: Watched, axe: 
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.evaluate(axe)
-        assert page.evaluate(VIOLATIONS) == []
+        assert page.evaluate(VIOLATIONS, {}) == []
 
 
 @pytest.mark.parametrize(
-    ("width", "zoom"), [(320, 1), (640, 2)], ids=["a narrow phone", "twice the size"]
+    ("width", "zoom", "language"),
+    [(320, 1, "ko"), (640, 2, "en")],
+    ids=["a narrow phone in Korean", "twice the size"],
 )
-def test_nothing_is_cut_off(reader: Watched, width: int, zoom: int) -> None:
+def test_nothing_is_cut_off(
+    reader: Watched, addresses: dict[str, str], width: int, zoom: int, language: str
+) -> None:
     page = reader.page
     page.set_viewport_size({"width": width, "height": 640})
-    names = addresses(reader)
-    for path in SIGNED_IN.values():
-        page.goto(reader.server + path.format(**names))
+    chosen = {"name": "django_language", "value": language, "url": reader.server}
+    reader.context.add_cookies([chosen])
+    wrong = []
+    for path in (SIGNED_IN | SIGNED_OUT).values():
+        page.goto(reader.server + path.format(**addresses))
+        assert page.evaluate("document.documentElement.lang") == language
+        wrong += page.evaluate(ENGLISH) if language == "ko" else []
         page.evaluate(f"document.documentElement.style.zoom = {zoom}")
         wide = page.evaluate(
             "document.documentElement.scrollWidth / document.documentElement.clientWidth"
         )
-        assert wide <= 1.001, path
+        wrong += [path] if wide > 1.001 else []
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "watched", [{"viewport": {"width": 320, "height": 640}, "has_touch": True}], indirect=True
+)
+def test_the_drawer_is_the_same_everywhere(watched: Watched) -> None:
+    page = watched.sign_up()
+    for path in ("/", "/chats/", "/shelf/", "/settings/"):
+        page.goto(watched.server + path)
+        expect(page.locator("#side")).to_be_hidden()
+        page.get_by_role("button", name="Menu").press("Enter")
+        expect(page.get_by_role("link", name="New question")).to_be_visible()
+        page.locator(".me").press("Enter")
+        expect(page.get_by_role("button", name="Log out")).to_be_in_viewport()
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        expect(page.locator("#side")).to_be_hidden()
+    # All sections of the settings stay in one row, in sight.
+    tabs = [tab.bounding_box() for tab in page.locator(".sections nav a").all()]
+    assert len({box["y"] for box in tabs if box}) == 1
+    assert max(box["x"] + box["width"] for box in tabs if box) <= 320
 
 
 def test_the_keyboard_is_enough(watched: Watched, e2e_model: ScriptedModel) -> None:

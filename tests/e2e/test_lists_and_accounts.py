@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import PASSWORD, Watched
+from tests.oidc_provider import Provider
 
 MANY = 130
 SEED = """
@@ -110,9 +112,10 @@ def test_a_chat_is_shared_and_taken_home(watched: Watched, _environment: dict[st
     give_chats(page, _environment, 1)
     page.goto(f"{watched.server}/chats/")
     open_sheet(page, "chat 0")
-    with page.expect_download() as file:
-        page.get_by_role("link", name="Download as Markdown").click()
-    assert file.value.suggested_filename.endswith("-chat-0.md")
+    for kind, ending in (("Markdown", "md"), ("JSON", "json")):
+        with page.expect_download() as file:
+            page.get_by_role("link", name=f"Download as {kind}").click()
+        assert file.value.suggested_filename.endswith(f"-chat-0.{ending}")
     page.get_by_role("button", name="Share a copy by a link").click()
     url = page.locator("#managed input.link").input_value()
     stranger = page.context.browser.new_context().new_page()
@@ -200,3 +203,57 @@ def test_looks_keys_tokens_and_the_end_of_an_account(watched: Watched) -> None:
     expect(page.locator("h1")).to_have_text("Your account is deleted")
     page.goto(watched.server)
     expect(page.locator("h1")).to_have_text("Log in")
+
+
+def test_an_account_by_the_forms(watched: Watched) -> None:
+    page = watched.page
+    email = f"{uuid4().hex[:12]}@example.org"
+    page.goto(f"{watched.server}/accounts/login/")
+    page.get_by_role("button", name="한국어").click()
+    expect(page.locator("h1")).to_have_text("로그인")
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("link", name="Sign up").click()
+    assert page.locator("main [placeholder]").count() == 0
+    page.locator("input[type=email]").fill(email)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(".who")).to_have_text(email)
+    page.locator(".me").click()
+    page.get_by_role("button", name="Log out").click()
+    for password in ("wrong", PASSWORD):
+        page.locator("input[type=email]").fill(email)
+        page.locator("input[type=password]").fill(password)
+        page.keyboard.press("Enter")
+        if password == "wrong":
+            expect(page.locator(".is-error")).to_be_visible()
+    expect(page.locator(".who")).to_have_text(email)
+
+
+def test_somebody_logs_in_at_their_school(watched: Watched, school: Provider) -> None:
+    email = f"{uuid4().hex[:12]}@example.org"
+    school.person = {"sub": email, "email": email, "email_verified": True}
+    watched.expected = [f"request to {school.front}"]
+    page = watched.page
+    page.goto(f"{watched.server}/accounts/login/")
+    page.get_by_role("button", name="Continue with Our school").click()
+    expect(page.locator(".who")).to_have_text(email)
+    expect(page.locator("#text")).to_be_visible()
+
+
+def test_documents_are_chosen_by_category_and_number_as_one_types(watched: Watched) -> None:
+    page = watched.sign_up()
+    for number in range(1, 9):
+        made = page.request.post(
+            f"{watched.server}/api/v1/collections/",
+            headers={"X-Session-Token": watched.token},
+            data={"title": f"Week {number}", "category": "CLASS", "title_no": number},
+        )
+        assert made.status == 201
+    page.goto(f"{watched.server}/")
+    books = page.locator(".book:visible b")
+    page.get_by_label("Part of a title").fill("class 7")
+    expect(books).to_have_text(["Week 7"])
+    page.get_by_label("Part of a title").fill("tea")
+    expect(books).to_have_text(["Tea"])
+    page.get_by_label("Tea").check()
+    expect(page.get_by_label("Tea")).to_be_checked()

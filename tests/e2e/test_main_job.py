@@ -209,6 +209,7 @@ def test_in_korean(watched: Watched, e2e_model: ScriptedModel) -> None:
     expect(page.locator(".welcome")).to_have_text(re.compile("[가-힣]"))
     ask(page, "How do I brew green tea? 녹차")
     expect(page.locator(".answer .citation")).to_have_count(1)
+    page.locator(".me").click()
     page.get_by_role("button", name="English").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator(".question")).to_contain_text("녹차")

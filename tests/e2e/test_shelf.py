@@ -32,6 +32,12 @@ def test_files_are_dropped_read_and_found(watched: Watched) -> None:
     page = watched.sign_up()
     page.goto(f"{watched.server}/add/files/")
     page.locator("#title").fill("Coffee")
+    # The button says what it does in the page's language, by keyboard and by mouse.
+    page.get_by_label("Choose files").focus()
+    with page.expect_file_chooser():
+        page.keyboard.press("Space")
+    with page.expect_file_chooser():
+        page.locator("label", has_text="Choose files").click()
     for file in (["coffee.md", COFFEE], ["broken.zip", "PK"], ["picture.png", "x"]):
         page.evaluate(DROP, file)
     assert rows(page) == [
@@ -67,7 +73,7 @@ def test_without_scripts_files_are_sent_by_the_form(watched: Watched) -> None:
         [{"name": "coffee.md", "mimeType": "text/markdown", "buffer": COFFEE.encode()}]
     )
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.locator("h1")).to_contain_text("Coffee")
+    expect(page.locator("main h1")).to_contain_text("Coffee")
     page.goto(f"{watched.server}/shelf/")
     page.get_by_role("link", name="Coffee").first.click()
     page.get_by_role("link", name="Settings").click()
