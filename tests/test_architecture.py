@@ -20,6 +20,7 @@ ORDER = [
     "retrieval",
     "answers",
     "chats",
+    "administration",
     "web",
     "cli",
 ]

@@ -180,23 +180,3 @@ def test_inactive_people_are_refused_everywhere(alice: User, alice_client: Clien
     again = post(client, f"{AUTH}/login", {"email": alice.email, "password": PASSWORD})
     assert again.status_code in {400, 401}
     assert "session_token" not in again.json().get("meta", {})
-
-
-def test_the_admin_signs_in_through_the_same_page(client: Client, alice: User) -> None:
-    reply = client.post("/admin/login/", {"username": alice.email, "password": PASSWORD})
-    assert reply.status_code == 302
-    assert reply["Location"].startswith("/accounts/login/")
-    client.force_login(alice)
-    assert client.get("/admin/").status_code in {302, 403}
-    alice.is_staff = alice.is_superuser = True
-    alice.save()
-    for page in (
-        "",
-        "accounts/user/",
-        "accounts/user/add/",
-        "accounts/apitoken/",
-        "library/collection/",
-        "library/document/",
-    ):
-        assert client.get(f"/admin/{page}").status_code == 200
-    assert client.get(f"/admin/accounts/user/{alice.pk}/change/").status_code == 200

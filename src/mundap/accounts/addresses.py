@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from mundap.accounts import audit
 from mundap.accounts.models import User
 from mundap.accounts.selectors import find_user_by_email
 from mundap.errors import Conflict, NotFound
@@ -74,3 +75,4 @@ def _change(user: User, email: str, *, is_proven: bool) -> None:
         EmailAddress.objects.create(
             user=user, email=email.lower(), verified=is_proven, primary=True
         )
+        audit.record("address.changed", whom=user, about=f"user:{user.pk}")

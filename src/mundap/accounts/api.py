@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from mundap.accounts import schema as _schema  # noqa: F401  # registers itself
 from mundap.accounts.models import ApiToken, User
 from mundap.accounts.selectors import get_token_for, list_tokens_for
-from mundap.accounts.tokens import make_token
+from mundap.accounts.tokens import make_token, take_back
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -75,5 +75,5 @@ class TokenView(APIView):
     )
     def delete(self, request: Request, token_id: UUID) -> Response:
         """Delete a token: it stops working at once."""
-        get_token_for(cast("User", request.user), token_id).delete()
+        take_back(get_token_for(cast("User", request.user), token_id))
         return Response(status=status.HTTP_204_NO_CONTENT)

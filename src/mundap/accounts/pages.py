@@ -24,7 +24,7 @@ from mundap.accounts.models import ApiToken, User
 from mundap.accounts.preferences import forget_unchosen, show_as_preferred
 from mundap.accounts.selectors import get_token_for, list_tokens_for
 from mundap.accounts.sessions import end_session, end_sessions, list_sessions_for
-from mundap.accounts.tokens import make_token
+from mundap.accounts.tokens import make_token, take_back
 from mundap.errors import Conflict
 
 
@@ -149,7 +149,7 @@ def _made_token(user: User, form: TokenForm) -> tuple[ApiToken | None, str, Toke
 @require_POST
 def delete_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
     """Take a token back: it stops working at once."""
-    get_token_for(cast("User", request.user), token_id).delete()
+    take_back(get_token_for(cast("User", request.user), token_id))
     messages.success(request, _("The token no longer works."))
     return redirect("settings:tokens")
 

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
+from mundap.accounts import audit
 from mundap.accounts.models import User
 from mundap.accounts.selectors import find_user_by_email
 from mundap.errors import ConfigurationError, InvalidInput
@@ -34,7 +35,10 @@ def make_user(email: str, *, password: str, is_admin: bool = False) -> User:
     with transaction.atomic():
         user.set_password(password)
         user.save()
-        _verify_address(user)
+        vouch_for_address(user)
+        audit.record(
+            "user.added", whom=user, about=f"user:{user.pk}", details={"is_superuser": is_admin}
+        )
     return user
 
 
@@ -52,7 +56,9 @@ def make_admin(email: str, *, password: str | None) -> tuple[User, bool]:
             _check(user, password)
             user.set_password(password)
         user.save()
-        _verify_address(user)
+        vouch_for_address(user)
+        changed = {"is_superuser": True, "password": bool(password)}
+        audit.record("user.changed", whom=user, about=f"user:{user.pk}", details=changed)
     return user, False
 
 
@@ -92,8 +98,8 @@ def _check(user: User, password: str) -> None:
         ) from exc
 
 
-def _verify_address(user: User) -> None:
-    """Note the address as verified and primary: whoever runs the command line vouches for it."""
+def vouch_for_address(user: User) -> None:
+    """Note the address as verified and primary: who makes the account vouches for it."""
     EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).update(primary=False)
     EmailAddress.objects.update_or_create(
         user=user, email=user.email.lower(), defaults={"verified": True, "primary": True}

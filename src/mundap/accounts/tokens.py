@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from mundap.accounts import audit
 from mundap.accounts.models import ApiToken, User
 from mundap.config.keys import each_token_key, key_id, keyed_digest
 from mundap.errors import Conflict
@@ -46,7 +47,15 @@ def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
         made = ApiToken(user=user, name=name, digest=token_digest(secret))
         made.key_id = key_id(settings.TOKEN_KEY)
         made.save(force_insert=True)
+        audit.record("token.made", actor=user, whom=user, about=f"token:{made.pk}")
         return made, secret
+
+
+def take_back(token: ApiToken) -> None:
+    """Delete the token: it stops working at once."""
+    with transaction.atomic():
+        audit.record("token.taken_back", whom=token.user, about=f"token:{token.pk}")
+        token.delete()
 
 
 def find_bearer_token(header: str) -> str | None:

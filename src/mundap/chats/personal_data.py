@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from mundap.accounts import audit
 from mundap.accounts.models import ApiToken, User
 from mundap.accounts.sessions import end_sessions
 from mundap.chats import body_cache, turn_stream
@@ -155,6 +156,7 @@ def delete_account(user: User) -> None:
         _leave_references(user)
         while some := list(Chat.objects.filter(owner=user).values_list("pk")[:_DELETED_AT_ONCE]):
             Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
+        audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
         User.objects.get(pk=user.pk).delete()
         transaction.on_commit(lambda: _forget(keys))
 

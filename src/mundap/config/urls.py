@@ -32,6 +32,7 @@ urlpatterns = [
     path("accounts/email/", RedirectView.as_view(pattern_name="settings:address")),
     path("accounts/", include("allauth.urls")),
     path("settings/", include("mundap.accounts.page_urls")),
+    path("", include("mundap.administration.urls")),
     path("admin/", admin.site.urls),
     path("settings/data/", include("mundap.chats.personal_urls")),
     path("", include("mundap.library.page_urls")),

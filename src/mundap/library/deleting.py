@@ -8,6 +8,7 @@ import psycopg
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
+from mundap.accounts import audit
 from mundap.library.models import Collection, Document, Run
 from mundap.library.runs import cancel_run
 from mundap.library.selectors import in_order_of_version
@@ -37,6 +38,7 @@ def cancel_runs(collection: Collection) -> None:
 
 
 def _delete_row(collection: Collection) -> None:
+    audit.record("collection.deleted", whom=collection.owner, about=f"collection:{collection.pk}")
     rest = Collection.objects.filter(family=collection.family).exclude(pk=collection.pk)
     Collection.objects.filter(pk=collection.pk).delete()
     if collection.is_current and (next_one := in_order_of_version(rest)[:1]):

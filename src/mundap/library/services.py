@@ -20,7 +20,7 @@ from mundap.accounts.models import User
 from mundap.errors import Conflict, InvalidInput, NotAllowed
 from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.runs import request_run
-from mundap.library.shelving import put_on_shelf
+from mundap.library.shelving import RECORDED, put_on_shelf, record_change
 from mundap.library.sources import is_source_name
 from mundap.library.sources.known import find_known
 
@@ -134,6 +134,7 @@ def change_collection(user: User, collection: Collection, changes: Mapping[str, 
         _check_modest(
             category=changes.get("category", ""), visibility=changes.get("visibility", "private")
         )
+    before = {name: getattr(collection, name) for name in RECORDED}
     for name, value in changes.items():
         setattr(collection, name, value)
     _check_seen(collection)
@@ -142,6 +143,7 @@ def change_collection(user: User, collection: Collection, changes: Mapping[str, 
             if "is_current" in changes:
                 _make_current(collection)
             collection.save(update_fields=[*changes, "updated_at"])
+            record_change(collection, before)
     except IntegrityError as exc:
         raise Conflict(
             _("Number %(number)d of %(category)s is another collection’s.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.text import slugify
 
+from mundap.accounts import audit
 from mundap.accounts.models import User
 from mundap.errors import Conflict
 from mundap.library.models import OFFICIAL_DOCS, Collection
 from mundap.library.sources import OpenedSource
+
+RECORDED = ("visibility", "group_id", "source", "owner_id")  # in the audit log, when they change
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,30 @@ def _label(mark: ShelfMark, source: OpenedSource) -> dict[str, Any]:
 
 def relabel(collection: Collection, mark: ShelfMark, source: OpenedSource) -> None:
     """Write on the collection what this run decides; the caller holds its lock. Raises Conflict."""
+    before = {name: getattr(collection, name) for name in RECORDED}
     for field, value in _label(mark, source).items():
         setattr(collection, field, value)
     with _number_taken(collection):
+        record_change(collection, before)
         if mark.is_current and not collection.is_current:
             Collection.objects.filter(family=collection.family).update(is_current=False)
             collection.is_current = True
         collection.save()
+
+
+def record_change(collection: Collection, before: Mapping[str, Any]) -> None:
+    """Write into the audit log what has changed of who sees the collection, and of where it comes from."""
+    changes = {name: (old, getattr(collection, name)) for name, old in before.items()}
+    # Names and addresses may hold what nobody is to read there: that they changed is enough.
+    plain = {"visibility", "group_id"}
+    details = {
+        name: [old, new] if name in plain else []
+        for name, (old, new) in changes.items()
+        if old != new
+    }
+    if details:
+        about = f"collection:{collection.pk}"
+        audit.record("collection.changed", whom=collection.owner, about=about, details=details)
 
 
 def put_on_shelf(collection: Collection, *, is_numbered: bool) -> Collection:
@@ -95,17 +115,24 @@ def put_on_shelf(collection: Collection, *, is_numbered: bool) -> Collection:
     collection.is_current = not family.filter(is_current=True).exists()
     if is_numbered:
         with _number_taken(collection):
-            collection.save(force_insert=True)
+            _insert(collection)
         return collection
     same = Collection.objects.filter(category=collection.category)
     for _attempt in range(5):  # two may take the same next number at once
         collection.title_no = (same.aggregate(last=Max("title_no"))["last"] or 0) + 1
         with suppress(IntegrityError), transaction.atomic():
-            collection.save(force_insert=True)
+            _insert(collection)
             return collection
         if Collection.objects.filter(slug=collection.slug).exists():
             break
     raise Conflict(f"The collection {collection.slug!r} is being made by another process.")
+
+
+def _insert(collection: Collection) -> None:
+    collection.save(force_insert=True)
+    details = {"visibility": collection.visibility, "source": collection.source.partition(":")[0]}
+    about = f"collection:{collection.pk}"
+    audit.record("collection.added", whom=collection.owner, about=about, details=details)
 
 
 @contextmanager

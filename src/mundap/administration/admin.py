@@ -1,0 +1,7 @@
+"""What Django's admin finds by itself: all that we describe there."""
+
+from __future__ import annotations
+
+from mundap.administration import audit_log, conversations, evaluations, people, shelf
+
+__all__ = ["audit_log", "conversations", "evaluations", "people", "shelf"]
