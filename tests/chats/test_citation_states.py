@@ -152,8 +152,9 @@ def test_the_pages_say_it_too(users: dict[str, User], folder: Path, client: Clie
     ]
     opened = chat.select(".sources .place")[1]["href"]
     passage = BeautifulSoup(client.get(f"{opened}&fragment=1").content, "html.parser")
-    assert passage.select_one(".notice q").get_text() == "Clean a kettle with vinegar once a month"
-    assert "Citric acid is best." in passage.select_one(".text").get_text()
+    quoted = passage.select_one(".notice blockquote").get_text().strip()
+    assert quoted == "Clean a kettle with vinegar once a month"
+    assert "Citric acid is best." in passage.select_one("article > .text").get_text()
 
 
 def hide(collection: Collection, bob: User) -> None:

@@ -22,6 +22,11 @@ SHIFTS = """() => {
     }).observe({type: "layout-shift", buffered: false});
 }"""
 
+# The Enter that confirms a Korean syllable, as Chromium and as Safari tell it.
+CONFIRM = """(box) => [{isComposing: true}, {keyCode: 229}].forEach((how) => box.dispatchEvent(
+    new KeyboardEvent("keydown", {key: "Enter", bubbles: true, cancelable: true, ...how})))"""
+MOST_BYTES = 100_000
+
 
 def answered(watched: Watched, model: ScriptedModel, answer: str = ANSWER) -> Page:
     """Return a page with one question and its answer."""
@@ -57,6 +62,19 @@ def test_an_answer_arrives_as_it_will_stand(watched: Watched, e2e_model: Scripte
     assert page.evaluate("window.shifts") == []
 
 
+def test_a_chat_weighs_little_and_asks_nobody_else(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = answered(watched, e2e_model)
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    sent: list[int] = []
+    session.on("Network.loadingFinished", lambda event: sent.append(event["encodedDataLength"]))
+    page.reload(wait_until="networkidle")
+    assert 10_000 < sum(sent) <= MOST_BYTES
+
+
 def test_new_versions_stay_beside_the_old_ones(watched: Watched, e2e_model: ScriptedModel) -> None:
     page = answered(watched, e2e_model)
     script(e2e_model, "Two minutes are enough [1]. No more.", hold_after=4)
@@ -81,6 +99,8 @@ def test_new_versions_stay_beside_the_old_ones(watched: Watched, e2e_model: Scri
     expect(box).to_be_focused()
     script(e2e_model, "Boiling water, four minutes [2].")
     box.fill("And black tea?")
+    box.evaluate(CONFIRM)
+    expect(box).to_be_visible()
     box.press("Enter")
     expect(page.locator(".question:visible")).to_have_text("And black tea?")
     expect(page.locator(".answer:visible .citation")).to_have_count(1)

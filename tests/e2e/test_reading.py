@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Watched, ask, script
 from tests.scripted_model import ScriptedModel
@@ -96,6 +96,33 @@ def test_a_phone_shows_a_sheet_below_the_sentence(
     assert sentence["y"] + sentence["height"] <= sheet["y"]
     page.locator("#close-pane").tap()
     expect(page.locator("#pane")).to_be_hidden()
+    page.locator("#bar").get_by_role("link", name="Tea").tap()
+    expect(page.locator("#pane .summary .path")).to_contain_text("Outline")
+    assert page.locator("#pane").bounding_box()["width"] == 390
+
+
+def test_a_shared_copy_reads_like_the_conversation(
+    watched: Watched, browser: Browser, e2e_model: ScriptedModel
+) -> None:
+    page = read(watched, e2e_model)
+    page.goto(f"{page.url}manage/")
+    page.get_by_role("button", name="Share a copy by a link").click()
+    stranger = Watched(
+        browser.new_context(locale="en-US", java_script_enabled=False), watched.server
+    )
+    copy = stranger.page
+    copy.goto(page.locator("input.link").input_value())
+    expect(copy.locator(".prose .citation")).to_have_count(3)
+    first, second = copy.locator(".sources blockquote").all()
+    expect(first).to_contain_text("80 degrees")
+    copy.locator(".prose .citation").nth(1).click()
+    expect(copy.locator(".sources li:target")).to_contain_text("milk after the water")
+    expect(second).to_be_visible()
+    # It leads to nothing of this site's but the way to a question of one's own.
+    own = copy.locator("main a[href^='/']")
+    expect(own).to_have_count(0)
+    assert stranger.unexpected() == []
+    copy.context.close()
 
 
 @pytest.mark.parametrize("watched", [{"viewport": {"width": 1000, "height": 700}}], indirect=True)

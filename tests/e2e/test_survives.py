@@ -58,6 +58,60 @@ def test_offline_is_said_and_what_is_typed_is_kept(
     expect(other.locator("#text")).to_have_value("And black tea?")
 
 
+def test_enter_waits_while_an_answer_is_written(watched: Watched, e2e_model: ScriptedModel) -> None:
+    script(e2e_model, ANSWER, hold_after=5)
+    page = watched.sign_up()
+    ask(page)
+    expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
+    box, hint = page.locator("#text"), page.locator("#wait[role=status]")
+    expect(hint).to_have_text("")
+    box.fill("And black tea?")
+    box.press("Enter")
+    expect(hint).to_contain_text("still being written")
+    expect(box).to_have_value("And black tea?")
+    e2e_model.release()
+    expect(page.locator(".answer .actions")).to_be_visible()
+    expect(hint).to_have_text("")
+    assert len(watched.posts()) == 1
+    box.press("Enter")
+    expect(page.locator(".question")).to_have_text([QUESTION, "And black tea?"])
+
+
+def test_what_is_typed_in_two_tabs_is_lost_in_neither(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    script(e2e_model, ANSWER)
+    page = watched.sign_up()
+    other = watched.open()
+    other.goto(page.url)
+    page.locator("#text").fill("About green")
+    other.locator("#text").fill(QUESTION)
+    page.reload()
+    expect(page.locator("#text")).to_have_value("About green")
+    page.close()
+    other.locator("#text").press("Enter")
+    expect(other.locator(".answer .actions")).to_be_visible()
+    other.goto(watched.server)
+    expect(other.locator("#text")).to_have_value("About green")
+    other.locator("#text").fill("")
+    other.reload()
+    expect(other.locator("#text")).to_have_value("")
+
+
+def test_a_page_that_slept_has_the_answer(watched: Watched, e2e_model: ScriptedModel) -> None:
+    script(e2e_model, ANSWER, hold_after=5)
+    page = watched.sign_up()
+    ask(page)
+    expect(page.locator(".answer .prose")).to_contain_text("Pour water of 80")
+    session = page.context.new_cdp_session(page)
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    e2e_model.release()
+    wait_for(lambda: "That is all." in watched.context.request.get(page.url).text())
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    expect(page.locator(".answer .prose")).to_contain_text("That is all.")
+    expect(page.locator("#send")).to_be_visible()
+
+
 def test_an_answer_outlives_its_server(watched: Watched, e2e_model: ScriptedModel, up: Up) -> None:
     watched.expected = ["net::ERR_", "503"]
     script(e2e_model, ANSWER, hold_after=5)

@@ -337,7 +337,7 @@ def test_a_quotation_that_is_no_longer_there_is_told(
     Passage.objects.filter(pk=passage.pk).update(text="Rewritten.", content_hash="new")
     soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
     assert soup.select_one("mark") is None
-    assert "LOCATION" in text_of(soup, ".notice q")
+    assert "LOCATION" in text_of(soup, ".notice blockquote")
 
 
 def test_a_quotation_outlives_its_passage(
@@ -346,7 +346,7 @@ def test_a_quotation_outlives_its_passage(
     _chat, answer = make_chat(alice)
     Collection.objects.all().delete()
     soup = page(alice_client, f"/passages/{passage.pk}/?message={answer.pk}&n=1")
-    assert "LOCATION" in text_of(soup, ".notice q")
+    assert "LOCATION" in text_of(soup, ".notice blockquote")
 
 
 # --- what one thinks of an answer

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from uuid_utils.compat import uuid7
@@ -23,11 +24,13 @@ from mundap.chats.citation_states import find_newer, notes_of
 from mundap.chats.feedback import REASONS
 from mundap.chats.list_pages import find_deleted
 from mundap.chats.listed import side
-from mundap.chats.models import Chat, Turn
+from mundap.chats.models import Chat, State, Turn
 from mundap.chats.shown import shown_messages
 from mundap.errors import MundapError
 from mundap.library.selectors import list_collections_for
 from mundap.llm import client
+
+REFRESH_SECONDS = 3
 
 
 @login_required
@@ -99,6 +102,7 @@ def _chat_page(
         | _conversation(user, current, body["messages"])
         | {
             "before": body["before"],
+            "refresh": _refresh(request, chat_id, body["messages"]),
             "newer": find_newer(user, current.collection),
             "edited": typed if is_edit else "",
         }
@@ -136,6 +140,18 @@ def versions(request: HttpRequest, message_id: UUID) -> HttpResponse:
         "shown": shown_messages(found, notes=notes_of(user, [each["id"] for each in found])),
     }
     return render(request, "chats/versions.html", side(user) | context)
+
+
+def _refresh(request: HttpRequest, chat_id: UUID, messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return when and where a page without scripts shows more of the answer that is being written, or nothing.
+
+    The address changes each time: one that differs only behind its `#` is not loaded again.
+    """
+    running = next((each["id"] for each in messages if each["state"] == State.RUNNING), "")
+    if not running:
+        return ""
+    query = "" if "more" in request.GET else "?more"
+    return f"{REFRESH_SECONDS};url={reverse('pages:chat', args=[chat_id])}{query}#m-{running}"
 
 
 # --- what the views share

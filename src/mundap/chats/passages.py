@@ -45,7 +45,7 @@ class ShownPassage:
     path: str
     url: str
     parts: tuple[ShownPart, ...]
-    quote: str = ""
+    quote: Sequence[ShownBlock] = ()
     is_doubtful: bool = False
     is_changed: bool = False
     note: str = ""
@@ -96,7 +96,7 @@ def _in_place(
         path=document.path,
         url=web_address(f"{document.url}#{passage.anchor}" if passage.anchor else document.url),
         parts=_parts(found, quoted, others),
-        quote=citation["quote"] if citation else "",
+        quote=shown_blocks(citation["quote"]) if citation else (),
         is_doubtful=citation is not None and citation["supported"] is False,
         is_changed=bool(citation and citation["quote"]) and quoted is None,
         note=note,
@@ -156,7 +156,7 @@ def _only_quoted(citation: Mapping[str, Any], *, note: str) -> ShownPassage:
         path=citation["path"],
         url=web_address(citation["url"]),
         parts=(),
-        quote=citation["quote"],
+        quote=shown_blocks(citation["quote"]),
         is_doubtful=citation["supported"] is False,
         is_changed=True,
         note=note,

@@ -24,6 +24,7 @@ from mundap.chats.list_pages import managed
 from mundap.chats.rendering import linked_html, web_address
 from mundap.config.addresses import client_address
 from mundap.config.throttles import require_rate
+from mundap.library.quoted_text import ShownBlock, shown_blocks
 
 PAGE_MESSAGES = 50
 
@@ -37,7 +38,7 @@ class SharedSource:
     place: str
     document: str
     url: str
-    quote: str
+    quote: Sequence[ShownBlock]
     is_doubtful: bool
 
 
@@ -118,7 +119,7 @@ def _source(citation: Mapping[str, Any], anchor: str) -> SharedSource:
         place=citation["headings"][-1] if citation["headings"] else citation["document"],
         document=citation["document"],
         url=web_address(citation["url"]),
-        quote=citation["quote"],
+        quote=shown_blocks(citation["quote"]),
         is_doubtful=citation["supported"] is False,
     )
 

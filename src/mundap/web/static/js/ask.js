@@ -2,7 +2,7 @@
 
 import { Draft } from "./draft.js";
 import { request, word } from "./server.js";
-import { isWriting, messages, pickUp, resume, run, setBusy } from "./turns.js";
+import { isWriting, messages, mustWait, pickUp, resume, run, setBusy } from "./turns.js";
 
 const LONG_CHARACTERS = 400; // as in shown.py
 const MOST_RESUMES = 3; // of answers that were interrupted, one after the other
@@ -36,7 +36,7 @@ function watchForm() {
   const last = questions[questions.length - 1]?.textContent;
   // The server has taken it, only its reply was lost.
   if (last && draft.isSent(last)) draft.forget(last);
-  box.value ||= draft.text;
+  box.value ||= draft.take();
   box.addEventListener("input", () => draft.save(box.value));
   box.addEventListener("keydown", sendOnEnter);
   form.addEventListener("submit", (event) => {
@@ -67,7 +67,7 @@ function showNetwork() {
 
 function ask() {
   const text = box.value;
-  if (isWriting() || !text.trim()) return;
+  if (!text.trim() || mustWait()) return;
   const body = new FormData(form);
   body.set("key", draft.keyFor(text));
   const url = form.action;
@@ -95,7 +95,7 @@ function ask() {
 
 /** Asks for a new version of the last exchange, in the place of the one that is there. */
 function revise(asking, { isPatient = false } = {}) {
-  if (isWriting()) return;
+  if (mustWait()) return;
   const body = new FormData(asking);
   const kind = asking.dataset.turn;
   const answer = kind === "edit" ? asking.closest(".asked").nextElementSibling : asking.closest(".answer");

@@ -1,7 +1,7 @@
 // Small forms about a message (an opinion, another version) without leaving the page; and closing what was opened.
 
 import { request } from "./server.js";
-import { isWriting, refresh } from "./turns.js";
+import { mustWait, refresh } from "./turns.js";
 
 /** Takes over the forms marked with `data-page`, present and future. */
 export function watchForms() {
@@ -9,7 +9,7 @@ export function watchForms() {
     const form = event.target;
     if (!form.matches("form[data-page]")) return;
     event.preventDefault();
-    if (!isWriting()) send(form, event.submitter);
+    if (!mustWait()) send(form, event.submitter);
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-close]");

@@ -11,12 +11,19 @@ const GONE = [401, 403, 404, 409, 422]; // logged out, deleted, or changed in an
 export const messages = document.getElementById("messages");
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("mundap") : null;
 const stopButton = document.getElementById("stop");
+const waitLine = document.getElementById("wait");
 const signatures = new WeakMap(); // of what the server sent for an element
 let turn = "";
 let isBusy = false;
 
 /** Is an answer being written in this tab? */
 export function isWriting() {
+  return isBusy;
+}
+
+/** Is an answer being written? Then it is said that one has to wait. */
+export function mustWait() {
+  if (isBusy && waitLine) waitLine.textContent = word("wait");
   return isBusy;
 }
 
@@ -27,6 +34,7 @@ export function setBusy(value) {
   document.getElementById("send").hidden = value;
   stopButton.hidden = !value;
   stopButton.disabled = !turn;
+  if (!value) waitLine.textContent = "";
 }
 
 /** Notes what the server has sent, and makes it usable. */
