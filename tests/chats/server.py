@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx2
 import uvicorn
@@ -58,8 +58,10 @@ class Process:
 
 
 @contextmanager
-def serving_process(*, database: str, **variables: str) -> Iterator[Process]:
-    """Serve the application from a process that shares the tests' database."""
+def serving_process(
+    *, database: str, log: IO[bytes] | None = None, **variables: str
+) -> Iterator[Process]:
+    """Serve the application from a process that shares the tests' database; `log` takes its standard error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         base, _mark, query = os.environ["DATABASE_URL"].partition("?")
@@ -77,6 +79,7 @@ def serving_process(*, database: str, **variables: str) -> Iterator[Process]:
                 "--no-access-log",
             ],
             pass_fds=[listener.fileno()],
+            stderr=log,
             env=os.environ | {"DATABASE_URL": url, "MUNDAP_SHUTDOWN_SECONDS": "0"} | variables,
         )
         try:

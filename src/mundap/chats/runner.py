@@ -312,6 +312,7 @@ class Runner:
             with tracing.span("turn", named) as span:
                 final = await self._answered(live, language=language)
                 span.note(_outcome(final))
+            logger.info("A turn ended: %s", final.status.value)
             if begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
                 with tracing.span("title"):
                     await _write_title(live)

@@ -160,7 +160,6 @@ _LOGGERS: Mapping[str, Mapping[str, Any]] = {
     "httpx2": {"level": "WARNING"},
     # The access log is ours (config/observed.py); all else comes here, in one format.
     "uvicorn": {"handlers": [], "propagate": True},
-    "uvicorn.error": {"handlers": [], "propagate": True},
     "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
 }
 
@@ -168,12 +167,17 @@ _LOGGERS: Mapping[str, Mapping[str, Any]] = {
 def logging_settings(*, level: str, line: str) -> dict[str, Any]:
     """Return Django's LOGGING: everything to standard error, in the format `line`, from `level` on."""
     formatter = FORMATS[line]
+    # Other people's libraries write down whole requests at DEBUG, with all that is in them.
+    others = "INFO" if level == "DEBUG" else level
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": f"{formatter.__module__}.{formatter.__qualname__}"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": "INFO" if level == "DEBUG" else level},
-        # Other people's libraries write down whole requests at DEBUG, with all that is in them.
-        "loggers": {**_LOGGERS, "mundap": {"level": level}},
+        "root": {"handlers": ["stderr"], "level": others},
+        "loggers": {
+            **_LOGGERS,
+            "mundap": {"level": level},
+            "uvicorn.error": {"handlers": [], "level": others, "propagate": True},
+        },
     }

@@ -67,6 +67,8 @@ def with_observation(app: Any) -> Any:
             await app(scope, receive, send)
             return
         seen, status, begun = seen_in(scope), 0, time.perf_counter()
+        # Of methods anybody may invent any number.
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         request_id = _request_id(scope)
         header = (_ID_HEADER, request_id.encode())
 
@@ -89,10 +91,10 @@ def with_observation(app: Any) -> Any:
                 finally:
                     seen.finish()
                     status = status or CLIENT_LEFT
-                    _name_span(span, scope["method"], seen, status)
+                    _name_span(span, method, seen, status)
         finally:
             metrics.requests_running.dec()
-            _note(scope["method"], seen, status, time.perf_counter() - begun)
+            _note(method, seen, status, time.perf_counter() - begun)
             logs.ids.reset(token)
 
     return observed
@@ -117,10 +119,10 @@ def _span(scope: Any) -> Any:
 
 def _name_span(span: tracing.Span, method: str, seen: Seen, status: int) -> None:
     if span is not tracing.NOTHING:
-        span.rename(f"{_known(method)} {seen.route or 'unmatched'}")
+        span.rename(f"{method} {seen.route or 'unmatched'}")
         span.note(
             {
-                "http.request.method": _known(method),
+                "http.request.method": method,
                 "http.route": seen.route,
                 "http.response.status_code": status,
                 "user.id": seen.user,
@@ -130,7 +132,7 @@ def _name_span(span: tracing.Span, method: str, seen: Seen, status: int) -> None
 
 def _note(method: str, seen: Seen, status: int, seconds: float) -> None:
     route = seen.route or "unmatched"
-    count, duration = _numbers(_known(method), route, status)
+    count, duration = _numbers(method, route, status)
     count.inc()
     duration.observe(seconds)
     if access.isEnabledFor(logging.INFO):
@@ -155,11 +157,6 @@ def _numbers(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         metrics.requests.labels(method, route, str(status)),
         metrics.request_seconds.labels(route),
     )
-
-
-def _known(method: str) -> str:
-    """Return the method, of which anybody may invent any number."""
-    return method if method in _METHODS else "OTHER"
 
 
 @sync_and_async_middleware

@@ -106,10 +106,10 @@ class _Tracer:
         span = self._tracer.start_span(name, around, kind=_KINDS[kind], links=links)
         return _Span(span, is_leaf=is_leaf)
 
-    def whole_run(self, run: UUID, *, begun_at: float) -> Span:
+    def whole_run(self, run: UUID) -> Span:
         token = _wanted.set(run)
         try:
-            begun = int(begun_at * 1e9)
+            begun = (run.int >> 80) * 1_000_000  # its first 48 bits are milliseconds
             span = self._tracer.start_span("run", otel_context.Context(), start_time=begun)
         finally:
             _wanted.reset(token)

@@ -65,7 +65,7 @@ class Tracer(Protocol):
     def span(self, name: str, *, kind: Kind, parent: str, run: UUID | None, is_leaf: bool) -> Span:
         """Return a new span."""
 
-    def whole_run(self, run: UUID, *, begun_at: float) -> Span:
+    def whole_run(self, run: UUID) -> Span:
         """Return the span around a run's others."""
 
     def carry(self, context: contextvars.Context) -> None:
@@ -102,10 +102,10 @@ def span(
     return made
 
 
-def note_run(run: UUID, attributes: Mapping[str, Value], *, begun_at: float) -> None:
-    """Send the span around a run's others, once it is over: it began at `begun_at`, seconds since 1970."""
+def note_run(run: UUID, attributes: Mapping[str, Value]) -> None:
+    """Send the span around a run's others, once it is over: it began when its id, a UUIDv7, was made."""
     if is_on():
-        with _tracer().whole_run(run, begun_at=begun_at) as made:
+        with _tracer().whole_run(run) as made:
             made.note(attributes)
 
 

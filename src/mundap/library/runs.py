@@ -6,6 +6,7 @@ How a page is read, and what is stored, is `work`'s and `storing`'s.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.config import metrics, tracing
+from mundap.config import logs, metrics, tracing
 from mundap.errors import IngestionRunning
 from mundap.library.models import Collection, Document, Run, RunFile, RunPage, Worker
 from mundap.library.storing import delete_documents
@@ -26,6 +27,8 @@ OPEN_ATTEMPTS = 3  # that may end with their worker
 READ_ATTEMPTS = 8  # more than those to fetch it
 KEPT_RUNS = 20  # of a collection; only the last one keeps its pages
 RETRY_FAILED_AFTER = timedelta(hours=1)
+
+logger = logging.getLogger(__name__)
 
 
 # --- asking for one
@@ -296,6 +299,8 @@ def _end(run: Run, state: Run.State, *, counts: dict[str, Any]) -> None:
     run.state, run.counts, run.ended_at, run.context = state, counts, timezone.now(), {}
     run.save(update_fields=["state", "error", "counts", "ended_at", "context"])
     metrics.runs_ended.labels(state.value).inc()
+    with logs.about(run=run.pk):
+        logger.info("A run ended: %s", state.value)
     _send_span(run)
     run.pages.filter(content__isnull=False).update(content=None)
     RunFile.objects.filter(run=run).delete()
@@ -316,11 +321,7 @@ def _send_span(run: Run) -> None:
         if isinstance(number, int)
     }
     named = {"mundap.run": str(run.pk), "mundap.collection": str(run.collection_id)}
-    tracing.note_run(
-        run.pk,
-        {**named, "mundap.state": run.state, **numbers},
-        begun_at=run.created_at.timestamp(),
-    )
+    tracing.note_run(run.pk, {**named, "mundap.state": run.state, **numbers})
 
 
 def _sum_up(run: Run) -> None:
