@@ -1,7 +1,8 @@
 """An early pytest plugin: real PostgreSQL, Valkey and embedding server in a MUNDAP_HOME of this run's own.
 
 It is loaded before pytest-django reads the settings, because their addresses come from the environment. With several
-test processes (`-n`) each has parts of its own, and the one that only hands out tests has none.
+test processes (`-n`) each has parts of its own, and the one that only hands out tests has none. With THROUGH_PGBOUNCER=1 a
+PgBouncer stands before PostgreSQL.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from mundap.embedded import supervisor
+from tests.pgbouncer import pgbouncer
 
 _parts = contextlib.ExitStack()
 
@@ -42,9 +44,13 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     except BaseException:
         _parts.close()
         raise
+    database = endpoints.database_url or ""
+    if os.environ.get("THROUGH_PGBOUNCER"):
+        os.environ["MUNDAP_DIRECT_DATABASE_URL"] = database
+        database = _parts.enter_context(pgbouncer(database))
     os.environ |= {
         "MUNDAP_HOME": str(home),
-        "DATABASE_URL": endpoints.database_url or "",
+        "DATABASE_URL": database,
         "REDIS_URL": endpoints.redis_url or "",
         "MUNDAP_EMBEDDING_BASE_URL": endpoints.embedding_url or "",
         "MUNDAP_EMBEDDING_API_KEY": endpoints.embedding_key or "",

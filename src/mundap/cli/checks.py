@@ -94,6 +94,16 @@ def check_database(states: dict[str, PartState]) -> PartReport:
     return report
 
 
+def find_direct_database() -> PartReport | None:
+    """Return the report on the database past a pooler; None where none is set up, as for most."""
+    url = env.text("MUNDAP_DIRECT_DATABASE_URL")
+    if not url:
+        return None
+    report = PartReport("database, direct", "external", address=masked(url))
+    _look_into_database(report, url)
+    return report
+
+
 def check_cache(states: dict[str, PartState]) -> PartReport:
     """Return the report on Redis or Valkey, a given one or the embedded one."""
     if url := env.text("REDIS_URL"):

@@ -23,6 +23,7 @@ from mundap.cli.checks import (
     check_database,
     check_embeddings,
     find_chat_cache,
+    find_direct_database,
     find_reranker,
     part_states,
 )
@@ -63,6 +64,7 @@ def _examine() -> dict[str, Any]:
         _check_environment(system)
         parts = [
             check_database(states),
+            *filter(None, [find_direct_database()]),
             check_cache(states),
             *filter(None, [find_chat_cache()]),
             check_embeddings(states),

@@ -21,6 +21,7 @@ from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from mundap.config import env
+from mundap.config.own_session import past_the_pooler
 from mundap.errors import ConfigurationError
 
 LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
@@ -38,7 +39,7 @@ _OLDEST = """
 
 def bring_up_to_date() -> None:
     """Apply what is missing. Raises ConfigurationError with the way out."""
-    with _explained(), migration_lock():
+    with _explained(), past_the_pooler(), migration_lock():
         executor = MigrationExecutor(connection)
         _refuse_newer(executor)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -49,7 +50,7 @@ def bring_up_to_date() -> None:
 
 def migrate_by_hand(arguments: Sequence[str]) -> None:
     """Run Django's own `migrate`, with the same care. Raises ConfigurationError."""
-    with _explained(), migration_lock():
+    with _explained(), past_the_pooler(), migration_lock():
         _require_pgvector()
         _patiently(lambda: execute_from_command_line(["mundap", "migrate", *arguments]))
 
@@ -68,7 +69,7 @@ def _explained() -> Iterator[None]:
 def migration_lock() -> Iterator[None]:
     """Hold the lock on a connection of its own; Django's pool would wait long for a server that is not there."""
     try:
-        holder = psycopg.connect(env.text("DATABASE_URL"), autocommit=True, connect_timeout=5)
+        holder = psycopg.connect(env.direct_database_url(), autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as exc:
         raise ConfigurationError(
             f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."

@@ -31,7 +31,12 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnectionPool[AsyncCo
 async def open_pool() -> None:
     """Open the running loop's pool; it connects in the background."""
     pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
-        kwargs=_parameters(), min_size=1, max_size=CONNECTIONS, timeout=WAIT_SECONDS, open=False
+        kwargs=_parameters(),
+        configure=_configure,
+        min_size=1,
+        max_size=CONNECTIONS,
+        timeout=WAIT_SECONDS,
+        open=False,
     )
     await pool.open()
     _pools[asyncio.get_running_loop()] = pool
@@ -91,6 +96,11 @@ def _parameters() -> dict[str, Any]:
     del parameters["cursor_factory"]
     return parameters | {
         "autocommit": True,
-        "options": f"{parameters.get('options', '')} -c TimeZone=UTC".strip(),
         "prepare_threshold": 1 if settings.PREPARED_STATEMENTS else None,
     }
+
+
+async def _configure(database: AsyncConnection[Row]) -> None:
+    # As Django does; not by an option of the connection, which PgBouncer does not know.
+    if database.info.parameter_status("TimeZone") != "UTC":
+        await database.execute("SELECT set_config('TimeZone', 'UTC', false)")

@@ -178,6 +178,11 @@ def database(name: str) -> dict[str, object]:
     }
 
 
+def direct_database_url() -> str:
+    """Return the address at which a session is PostgreSQL's own: past a pooler, where there is one."""
+    return text("MUNDAP_DIRECT_DATABASE_URL") or text("DATABASE_URL")
+
+
 def _port(parts: SplitResult, name: str) -> int | None:
     try:
         return parts.port

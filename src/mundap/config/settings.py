@@ -53,8 +53,12 @@ DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
         "timeout": 5,
     }
 }
-# Off behind a PgBouncer that hands connections out by transaction and does not know them.
-PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=True)
+# Past a PgBouncer, which hands connections out by transaction, for what needs a session (config/own_session.py).
+DATABASE_DIRECT = (
+    env.database("MUNDAP_DIRECT_DATABASE_URL") if env.text("MUNDAP_DIRECT_DATABASE_URL") else {}
+)
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_DIRECT)
+PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=not DATABASE_DIRECT)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url(
     "REDIS_URL", schemes=(*SCHEMES, *CLUSTER_SCHEMES), default="redis://127.0.0.1:6379/0"

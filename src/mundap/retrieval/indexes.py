@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Max
 
+from mundap.config.own_session import own_session
 from mundap.library.models import Embedding
 from mundap.retrieval.embeddings import embedding_model
 from mundap.retrieval.models import LexicalIndex
@@ -55,9 +56,9 @@ def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
 def only_worker(task: str) -> Iterator[bool]:
     """Yield whether no other worker is at this task; a worker that dies lets go with its connection."""
     name = f"mundap {task}"
-    with connection.cursor() as cursor:
+    with own_session() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        (is_ours,) = cursor.fetchone()
+        (is_ours,) = cursor.fetchone() or (False,)
         try:
             yield is_ours
         finally:
@@ -85,7 +86,7 @@ def _make_of(model: str) -> None:
         return
     name = _name(model, dimensions)
     concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
-    with connection.cursor() as cursor:
+    with own_session() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
         if (row := cursor.fetchone()) and row[0]:
             return
