@@ -14,15 +14,21 @@ from rest_framework.views import APIView
 from mundap.accounts import schema as _schema  # noqa: F401  # registers itself
 from mundap.accounts.models import ApiToken, User
 from mundap.accounts.selectors import get_token_for, list_tokens_for
-from mundap.accounts.tokens import make_token, take_back
+from mundap.accounts.tokens import MOST_QUESTIONS_PER_DAY, make_token, take_back
+
+_OWN_LIMIT = "How many questions a day may be asked with it; null: as many as you may."
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A token as it is listed: without its secret."""
 
+    questions_per_day = serializers.IntegerField(
+        source="allowance.questions_per_day", default=None, allow_null=True, help_text=_OWN_LIMIT
+    )
+
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "created_at", "last_used_at"]
+        fields = ["id", "name", "created_at", "last_used_at", "questions_per_day"]
         read_only_fields = fields
 
 
@@ -33,9 +39,16 @@ class TokenListSerializer(serializers.Serializer[Any]):
 
 
 class NewTokenSerializer(serializers.Serializer[Any]):
-    """The name that tells a token from others."""
+    """The name that tells a token from others, and a limit of its own."""
 
     name = serializers.CharField(max_length=100)
+    questions_per_day = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_QUESTIONS_PER_DAY,
+        allow_null=True,
+        default=None,
+        help_text=_OWN_LIMIT,
+    )
 
 
 class MadeTokenSerializer(serializers.Serializer[Any]):
@@ -62,7 +75,7 @@ class TokensView(APIView):
         """Make an API token."""
         data = NewTokenSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        token, secret = make_token(cast("User", request.user), name=data.validated_data["name"])
+        token, secret = make_token(cast("User", request.user), **data.validated_data)
         made = {"id": token.pk, "name": token.name, "token": secret}
         return Response(MadeTokenSerializer(made).data, status=status.HTTP_201_CREATED)
 

@@ -10,6 +10,7 @@ from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from mundap.accounts.models import ApiToken, User
+from mundap.accounts.tokens import MOST_QUESTIONS_PER_DAY
 
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -67,7 +68,11 @@ class AddressForm(forms.Form):
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a new token is for."""
+    """What a new token is for, and how many questions a day it may ask, if not as many as its owner."""
+
+    questions_per_day = forms.IntegerField(
+        required=False, min_value=1, max_value=MOST_QUESTIONS_PER_DAY
+    )
 
     class Meta:
         model = ApiToken

@@ -138,7 +138,11 @@ def tokens(request: HttpRequest) -> HttpResponse:
 def _made_token(user: User, form: TokenForm) -> tuple[ApiToken | None, str, TokenForm]:
     """Return the token that the form asks for, its secret, and an empty form; or the form with what is wrong."""
     try:
-        made, secret = make_token(user, name=form.cleaned_data["name"])
+        made, secret = make_token(
+            user,
+            name=form.cleaned_data["name"],
+            questions_per_day=form.cleaned_data["questions_per_day"],
+        )
     except Conflict as exc:
         form.add_error(None, str(exc.message))
         return None, "", form

@@ -18,7 +18,7 @@ def find_user_by_email(email: str) -> User | None:
 
 def list_tokens_for(user: User) -> QuerySet[ApiToken]:
     """Return the user's tokens, newest first; there are at most `tokens.TOKENS_PER_USER`."""
-    return ApiToken.objects.filter(user=user).order_by("-id")
+    return ApiToken.objects.filter(user=user).select_related("allowance").order_by("-id")
 
 
 def get_token_for(user: User, token_id: UUID) -> ApiToken:

@@ -12,12 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts import audit
-from mundap.accounts.models import ApiToken, User
+from mundap.accounts.models import Allowance, ApiToken, User
 from mundap.config.keys import each_token_key, key_id, keyed_digest
 from mundap.errors import Conflict
 
 PREFIX = "mundap_"
 TOKENS_PER_USER = 50
+MOST_QUESTIONS_PER_DAY = 1_000_000  # that a token's own limit may be
 _MAX_CHARACTERS = 200
 _USE_IS_WRITTEN_EVERY = timedelta(minutes=1)
 # `find_token` as a subquery of one value, the digest, for reads that take the owner and more in one statement.
@@ -33,8 +34,13 @@ def token_digest(token: str, *, key: str | None = None) -> bytes:
     return keyed_digest(token.encode("utf-8", "replace"), key=key or settings.TOKEN_KEY)
 
 
-def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
-    """Return a new stored token and its secret, which is never shown again. Raises Conflict at the limit."""
+def make_token(
+    user: User, *, name: str, questions_per_day: int | None = None
+) -> tuple[ApiToken, str]:
+    """Return a new stored token and its secret, which is never shown again. Raises Conflict at the limit.
+
+    It may ask so many questions a day, and no more than its owner may.
+    """
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         # The lock makes the count true when one user makes several at once.
@@ -47,6 +53,8 @@ def make_token(user: User, *, name: str) -> tuple[ApiToken, str]:
         made = ApiToken(user=user, name=name, digest=token_digest(secret))
         made.key_id = key_id(settings.TOKEN_KEY)
         made.save(force_insert=True)
+        if questions_per_day:
+            Allowance.objects.create(token=made, questions_per_day=questions_per_day)
         audit.record("token.made", actor=user, whom=user, about=f"token:{made.pk}")
         return made, secret
 

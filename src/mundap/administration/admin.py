@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mundap.administration import audit_log, conversations, evaluations, people, shelf
+from mundap.administration import allowances, audit_log, conversations, evaluations, people, shelf
 
-__all__ = ["audit_log", "conversations", "evaluations", "people", "shelf"]
+__all__ = ["allowances", "audit_log", "conversations", "evaluations", "people", "shelf"]

@@ -14,21 +14,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.db import Error
+from django.db import Error, connection, transaction
 from django.utils import timezone
 from django.utils.translation import activate
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
+from mundap.answers.budget import most_of_summary
 from mundap.answers.outline import outline
 from mundap.answers.readiness import why_unready
 from mundap.answers.sections import Content, read_content
 from mundap.answers.summarising import count_calls, summarise
+from mundap.chats import limits, usage
 from mundap.chats.live import storable
 from mundap.chats.runner import get_runner
 from mundap.chats.shapes import citation_json, error_json
+from mundap.chats.turns import lock_posts
+from mundap.chats.usage import Payer, Purpose
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import Conflict, MundapError
 from mundap.library import summaries
@@ -36,6 +41,7 @@ from mundap.library.models import Collection, Summary
 from mundap.library.selectors import get_collection_for
 from mundap.library.summaries import Claim
 from mundap.llm import client
+from mundap.llm.metering import Call, note_calls_in
 
 BEAT_SECONDS = 5.0
 logger = logging.getLogger(__name__)
@@ -74,33 +80,54 @@ def read(user: User, slug: str, *, section: str, language: str) -> ShownSummary:
     return _shown(collection, read_content(collection, section), language)
 
 
-async def make(user: User, slug: str, *, section: str, language: str) -> ShownSummary:
+async def make(
+    user: User, slug: str, *, section: str, language: str, token: UUID | None = None
+) -> ShownSummary:
     """Have the summary made, unless it is there or being made; return it as it stands.
 
     Without a model nothing is made. Raises NotFound, Conflict where there is nothing to summarise, TooLarge,
-    LimitReached.
+    LimitReached, QuotaReached.
     """
     collection = await in_database_thread(get_collection_for, user, slug)
     content = await in_database_thread(read_content, collection, section)
     if not content.entries:
         raise Conflict(await in_database_thread(why_unready, collection, language=language))
     if client.has_model():
-        held = await in_database_thread(
-            summaries.claim,
-            content.digest,
-            language=language,
-            lead_hash=content.lead_hash,
-            calls=count_calls(content),
-            user=user,
-        )
+        held = await in_database_thread(_claim, user, content, language=language, token=token)
         if held:  # its lease runs out where this is as far as it gets
             get_runner().beside(_make(held, content, language))
     return await in_database_thread(_shown, collection, content, language)
 
 
+def _claim(user: User, content: Content, *, language: str, token: UUID | None) -> Claim | None:
+    """Return the right to make the summary, with what it may take reserved, as `summaries.claim`."""
+    calls = count_calls(content)
+    with transaction.atomic(), connection.cursor() as cursor:
+        held = summaries.claim(
+            content.digest,
+            language=language,
+            lead_hash=content.lead_hash,
+            calls=calls,
+            user=user,
+        )
+        if held:
+            lock_posts(cursor, user)
+            limits.admit(
+                cursor,
+                held.maker,
+                Payer(user.pk, token),
+                most_of_summary(calls),
+                purpose=Purpose.SUMMARY,
+                seconds=calls * settings.TURN_SECONDS + 60,
+            )
+    return held
+
+
 async def _make(held: Claim, content: Content, language: str) -> None:
     """Make the summary and store how that ended."""
     activate(language)
+    calls: list[Call] = []
+    note_calls_in(calls)
     keeper = asyncio.create_task(_keep(held))
     try:
         text, cited = await summarise(
@@ -128,6 +155,8 @@ async def _make(held: Claim, content: Content, language: str) -> None:
             await in_database_thread(summaries.fail, held, error_json(problem))
     finally:
         keeper.cancel()
+        with suppress(Error):  # then a reaper estimates
+            await in_database_thread(usage.settle, held.maker, calls)
 
 
 async def _keep(held: Claim) -> None:

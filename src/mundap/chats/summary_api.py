@@ -80,7 +80,7 @@ class SummaryView(AskingView):
     )
     async def post(self, request: Request, slug: str) -> Response:
         """Have the summary made; 202 as long as it is being made: GET says when it is there."""
-        return _reply(await summaries.make(self.user, slug, **_wish(self.sent)))
+        return _reply(await summaries.make(self.user, slug, token=self.token, **_wish(self.sent)))
 
 
 def _wish(given: Any) -> dict[str, str]:

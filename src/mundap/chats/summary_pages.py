@@ -36,7 +36,8 @@ async def summary(request: HttpRequest, slug: str) -> HttpResponse:
         return await sync_to_async(_page)(request, user, slug, asked)
     try:
         await sync_to_async(require_rate)("turns", str(user.pk))
-        await summaries.make(user, slug, **asked)
+        section, chosen = asked["section"], asked["language"]
+        await summaries.make(user, slug, section=section, language=chosen)
     except MundapError as exc:
         return await sync_to_async(_page)(request, user, slug, asked, error=exc)
     return redirect(f"{request.path}?{request.GET.urlencode()}")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mundap.chats import api, citations_api, classic_api, sharing_api, summary_api, turns_api
+from mundap.chats import (
+    api,
+    citations_api,
+    classic_api,
+    sharing_api,
+    summary_api,
+    turns_api,
+    usage_api,
+)
 
 urlpatterns = [
     path("chats/", turns_api.ChatsView.as_view(), name="chats"),
@@ -33,6 +41,7 @@ urlpatterns = [
         name="message-citations",
     ),
     path("collections/<slug:slug>/summary/", summary_api.SummaryView.as_view(), name="summary"),
+    path("usage/", usage_api.UsageView.as_view(), name="usage"),
     path("chatbot/", classic_api.NewChatView.as_view(), name="classic-new"),
     path("chatbot/sessions/", classic_api.SessionsView.as_view(), name="classic-sessions"),
     path("chatbot/<str:chat_id>/", classic_api.ChatView.as_view(), name="classic-chat"),

@@ -98,6 +98,11 @@ def cost_of(model: str, input_tokens: int, output_tokens: int) -> Decimal:
     return (input_tokens * prices[0] + output_tokens * prices[1]) / 1_000_000
 
 
+def has_price() -> bool:
+    """Return whether the chat model has a price."""
+    return settings.CHAT_MODEL in settings.MODEL_PRICES
+
+
 def begin(
     cursor: CursorWrapper,
     use: UUID,

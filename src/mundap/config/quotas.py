@@ -66,7 +66,7 @@ def rate_limit_headers(quotas: Iterable[Quota]) -> dict[str, str]:
 
 def openai_headers(quotas: Iterable[Quota]) -> dict[str, str]:
     """Return `x-ratelimit-…` as clients of OpenAI's protocol read them."""
-    headers = {}
+    headers: dict[str, str] = {}
     for each in quotas:
         if (kind := _OPENAI_NAMES.get(each.name)) and each.allowed:
             headers |= {

@@ -34,6 +34,7 @@ urlpatterns = [
     path("settings/", include("mundap.accounts.page_urls")),
     path("", include("mundap.administration.urls")),
     path("admin/", admin.site.urls),
+    path("settings/usage/", include("mundap.chats.usage_urls")),
     path("settings/data/", include("mundap.chats.personal_urls")),
     path("", include("mundap.library.page_urls")),
     path("", include("mundap.chats.page_urls")),
