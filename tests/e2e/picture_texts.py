@@ -69,6 +69,7 @@ UNANSWERED = {
     "en": ("How do I deploy it on Kubernetes?", "Deploying on Kubernetes"),
     "ko": ("쿠버네티스에는 어떻게 배포하나요?", "쿠버네티스에 배포하기"),
 }
+LECTURES = {"en": "Lectures on databases", "ko": "데이터베이스 강의"}
 REVIEW = """# Code review
 
 Review within one working day. Ask questions before you ask for changes, and say what you like as well.

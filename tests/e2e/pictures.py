@@ -1,21 +1,23 @@
-"""Makes the pictures of docs/images again: `.venv/bin/python -m tests.e2e.pictures [FOLDER]`.
+"""Makes the pictures of docs/images again: `.venv/bin/python -m tests.e2e.pictures [FOLDER [--every]]`.
 
-A server of its own with a small shelf, the scripted model, and Chromium without motion. Every page is shown twice: on a
-desk by day in English, and, with `-phone` in its name, on a phone by night in Korean.
+A server of its own with a small shelf, the scripted model, and Chromium without motion. Every page is shown twice: on
+a desk by day in English, and, with `-phone` in its name, on a phone by night in Korean. With `--every`, more pages are,
+on both, by day and by night, in both languages: too many to keep, but to be looked at.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -30,7 +32,7 @@ from tests.e2e.conftest import (
     ask,
     environment_for,
 )
-from tests.e2e.picture_texts import CACHE, CHATS, HANDBOOK, QUESTIONS, REVIEW, UNANSWERED
+from tests.e2e.picture_texts import CACHE, CHATS, HANDBOOK, LECTURES, QUESTIONS, REVIEW, UNANSWERED
 from tests.scripted_model import ScriptedModel
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
@@ -58,6 +60,35 @@ from mundap.library.models import Collection
 Collection.objects.filter(slug="django").update(version="5.2", source="pypi:django==5.2.19#docs")
 Collection.objects.filter(slug="django-4-2").update(version="4.2")
 """
+# A run that is halfway: the other pages are those of a worker that lives and does nothing.
+RUN = """
+from datetime import timedelta
+from django.utils import timezone
+from mundap.accounts.models import User
+from mundap.library.models import Collection, Run, RunPage, Worker
+paths = ["about", "bugs", "c-api/abstract", "c-api/allocation", "c-api/arg", "c-api/buffer"]
+paths += [f"library/{{n}}" for n in range(491)]
+made, is_new = Collection.objects.get_or_create(
+    slug="python", defaults=dict(
+        title="Python", version="3.14", title_no=3, visibility="everyone", language="en",
+        source="sphinx:https://docs.python.org/3/",
+    )
+)
+if is_new:
+    now = timezone.now()
+    worker = Worker.objects.create(name="b", is_command=False, seen_at=now + timedelta(days=1))
+    asked = User.objects.get(email={email!r})
+    run = Run.objects.create(
+        collection=made, trigger="person", requested_by=asked, state="reading", worker=worker, started_at=now
+    )
+    RunPage.objects.bulk_create(
+        RunPage(
+            run=run, path=f"{{path}}.html", url=f"https://docs.python.org/3/{{path}}.html",
+            state="added" if n < 212 else "reading", worker=worker,
+        )
+        for n, path in enumerate(paths)
+    )
+"""
 SEED = """
 from datetime import timedelta
 from django.utils import timezone
@@ -73,37 +104,55 @@ Chat.objects.bulk_create(
 
 
 @dataclass(frozen=True)
-class Look:
-    """How somebody sees the pages."""
+class View:
+    """A window and a theme, and what a picture of it has behind its name."""
 
     suffix: str
+    width: int
+    height: int
+    theme: Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Somebody who looks at the pages."""
+
     language: str
+    locale: str
     email: str
-    options: dict[str, Any]
+    views: tuple[View, ...]
 
 
-LOOKS = (
-    Look(
-        "",
-        "en",
-        "ada@example.org",
-        {
-            "locale": "en-US",
-            "color_scheme": "light",
-            "viewport": {"width": 1280, "height": 800},
-        },
-    ),
-    Look(
-        "-phone",
-        "ko",
-        "minji@example.org",
-        {
-            "locale": "ko-KR",
-            "color_scheme": "dark",
-            "viewport": {"width": 390, "height": 780},
-        },
-    ),
-)
+DAY_ON_A_DESK = View("", 1280, 800, "light")
+NIGHT_ON_A_PHONE = View("-phone", 390, 780, "dark")
+ENGLISH = Look("en", "en-US", "ada@example.org", (DAY_ON_A_DESK,))
+KOREAN = Look("ko", "ko-KR", "minji@example.org", (NIGHT_ON_A_PHONE,))
+# Pages that are only looked at.
+OTHERS = {
+    "reset": "/accounts/password/reset/",
+    "password": "/accounts/password/change/",
+    "second-step": "/accounts/2fa/",
+    "turn-it-on": "/accounts/2fa/totp/activate/",
+    "elsewhere": "/accounts/3rdparty/",
+    "address": "/settings/address/",
+    "log-out": "/accounts/logout/",
+    "keys": "/help/",
+    "nothing-there": "/nowhere/",
+    "evaluations": "/evaluations/",
+    "outline": "/collections/django/summary/",
+    "collection-settings": "/shelf/django/settings/",
+    "collection-delete": "/shelf/django/delete/",
+}
+
+
+def in_every_view(look: Look) -> Look:
+    """Return the same person in each window and theme."""
+    views = (
+        replace(view, suffix=f"-{name}-{theme}-{look.language}", theme=theme)
+        for name, view in (("desk", DAY_ON_A_DESK), ("phone", NIGHT_ON_A_PHONE))
+        for theme in ("light", "dark")
+    )
+    return replace(look, views=tuple(views))
 
 
 @dataclass
@@ -113,6 +162,7 @@ class Visit:
     watched: Watched
     look: Look
     model: ScriptedModel
+    up: Up
     folder: Path
 
     @property
@@ -123,15 +173,18 @@ class Visit:
         self.page.goto(self.watched.server + path)
 
     def keep(self, name: str) -> None:
-        """Keep a picture of what is seen now."""
+        """Keep a picture of what is seen now, in each view."""
         self.page.evaluate("document.activeElement.blur()")
-        picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
-        file = self.folder / f"{name}{self.look.suffix}.png"
-        picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            file, optimize=True
-        )
-        if file.stat().st_size > MOST_BYTES:
-            sys.exit(f"{file} has {file.stat().st_size} bytes, more than {MOST_BYTES}")
+        for view in self.look.views:
+            self.page.emulate_media(color_scheme=view.theme)
+            self.page.set_viewport_size({"width": view.width, "height": view.height})
+            picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+            file = self.folder / f"{name}{view.suffix}.png"
+            picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                file, optimize=True
+            )
+            if file.stat().st_size > MOST_BYTES:
+                sys.exit(f"{file} has {file.stat().st_size} bytes, more than {MOST_BYTES}")
 
 
 @contextmanager
@@ -244,24 +297,56 @@ def settings(visit: Visit) -> None:
 
 def shelf(visit: Visit) -> None:
     page = visit.page
+    mundap(visit.up, "shell", "-c", RUN.format(email=visit.look.email))
     visit.go("/shelf/")
     visit.keep("shelf")
     visit.go("/shelf/django/")
     visit.keep("shelf-collection")
-    page.locator("[data-part=runs] a").first.click()
-    expect(page.locator("[data-part=pages] tbody tr").first).to_be_visible()
-    visit.keep("run")
-    visit.go("/shelf/django/")
     page.locator("[data-part=documents] tbody a").first.click()
     expect(page.locator(".passages .text").first).to_be_visible()
     visit.keep("shelf-document")
     visit.go("/shelf/django/search/?q=redis")
     visit.keep("shelf-search")
+    visit.go("/shelf/python/")
+    page.locator("[data-part=runs] a").first.click()
+    expect(page.locator("[data-part=pages] tbody tr").first).to_be_visible()
+    visit.keep("shelf-run")
     visit.go("/add/source/")
     page.locator("#source").fill("sphinx:https://docs.celeryq.dev/en/stable/")
     visit.keep("shelf-source")
+
+
+def upload(visit: Visit) -> None:
+    """Catch files on their way, over a slow line."""
+    page = visit.page
     visit.go("/add/files/")
-    visit.keep("add-files")
+    page.locator("#title").fill(LECTURES[visit.look.language])
+    text = b"# Lecture\n\nText.\n"
+    sizes = {"lecture-1.md": 1, "lecture-2.md": 20_000, "slides.zip": 10, "cover.png": 1}
+    page.locator("#files").set_input_files(
+        [
+            {"name": name, "mimeType": "application/octet-stream", "buffer": text * times}
+            for name, times in sizes.items()
+        ]
+    )
+    line = visit.watched.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 80_000}
+    line.send("Network.emulateNetworkConditions", slow)
+    page.locator("form.upload button.is-main").click()
+    expect(page.locator(".sent .outcome").nth(1)).to_have_text(re.compile(r"^[2-6]\d %"))
+    page.locator("#title").scroll_into_view_if_needed()
+    visit.keep("shelf-upload")
+
+
+def others(visit: Visit) -> None:
+    for name, path in OTHERS.items():
+        visit.go(path)
+        visit.keep(name)
+    visit.go("/")
+    if visit.page.locator(".open-side").is_visible():
+        visit.page.locator(".open-side").click()
+    visit.page.locator(".me").click()
+    visit.keep("menu")
 
 
 PARTS: tuple[Callable[[Visit], None], ...] = (
@@ -271,15 +356,22 @@ PARTS: tuple[Callable[[Visit], None], ...] = (
     chats,
     settings,
     shelf,
+    upload,
 )
 
 
-def show(browser: Browser, up: Up, visit_as: tuple[Look, ScriptedModel, Path]) -> None:
+def show(browser: Browser, visit_as: tuple[Look, ScriptedModel, Up, Path]) -> None:
     """Walk through all pages as one person."""
-    look, model, folder = visit_as
-    context = browser.new_context(reduced_motion="reduce", **look.options)
-    visit = Visit(Watched(context, up.url), look, model, folder)
-    for part in PARTS:
+    look, model, up, folder = visit_as
+    view = look.views[0]
+    context = browser.new_context(
+        reduced_motion="reduce",
+        locale=look.locale,
+        color_scheme=view.theme,
+        viewport={"width": view.width, "height": view.height},
+    )
+    visit = Visit(Watched(context, up.url), look, model, up, folder)
+    for part in PARTS if len(look.views) == 1 else (*PARTS, others):
         part(visit)
     context.close()
 
@@ -289,11 +381,12 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with ScriptedModel() as model, served(model) as up, sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for look in LOOKS:
+        for look in (ENGLISH, KOREAN):
             mundap(up, "create-admin", look.email)
             seed = SEED.format(email=look.email, titles=CHATS[look.language])
             mundap(up, "shell", "-c", seed)
-            show(browser, up, (look, model, folder))
+            seen = in_every_view(look) if "--every" in sys.argv else look
+            show(browser, (seen, model, up, folder))
         browser.close()
 
 
