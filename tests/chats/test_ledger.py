@@ -1,0 +1,219 @@
+"""The ledger of the model's use: each call is entered once, whatever becomes of answer, user and process."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.db.models.functions import Now
+
+from mundap.accounts.models import ApiToken, User
+from mundap.chats import leases, turns, usage
+from mundap.chats.models import Completion, ModelUsage, MonthSpending, Reservation, Turn
+from mundap.chats.personal_data import delete_account
+from mundap.chats.turns import Ask
+from mundap.chats.usage import Payer
+from mundap.library.models import Collection
+from mundap.llm.metering import Call, count_tokens
+from tests.chats.conftest import ANSWER, QUESTION, script
+from tests.chats.server import Api, wait_for
+from tests.scripted_model import ScriptedModel
+
+WITHOUT_USAGE = (
+    'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def _prices(settings) -> None:
+    settings.MODEL_PRICES = {"scripted": (Decimal(10), Decimal(20))}
+
+
+def entered(**where: Any) -> dict[str, ModelUsage]:
+    return {each.purpose: each for each in ModelUsage.objects.filter(**where)}
+
+
+def spent() -> Decimal:
+    return sum(MonthSpending.objects.values_list("cost", flat=True), Decimal(0))
+
+
+def begun_by(user: User, shelf: Collection) -> turns.Begun:
+    """A turn whose process does nothing more."""
+    return turns.begin(user, Ask(QUESTION, "key", collection=shelf), runner="dead", has_room=True)
+
+
+def test_every_call_of_a_turn(alice_api: Api, users: dict[str, User], model: ScriptedModel) -> None:
+    script(model, ANSWER)
+    assert alice_api.ask(QUESTION).status_code == 200
+    wait_for(lambda: len(model.requests) == 3 and "title" in entered())
+    rows = entered(user=users["alice"], token=ApiToken.objects.get(), model="scripted")
+    tokens = {name: (row.calls, row.input_tokens, row.output_tokens) for name, row in rows.items()}
+    words = len(ANSWER.split())
+    assert tokens == {"queries": (1, 10, 3), "answer": (1, 10, words), "title": (1, 10, 4)}
+    assert rows["answer"].questions == 1
+    assert rows["answer"].cost == Decimal(10 * 10 + words * 20) / 1_000_000
+    assert not any(row.estimated_calls for row in rows.values())
+    assert spent() == sum(row.cost for row in rows.values())
+    assert not Reservation.objects.exists()
+    script(model, ANSWER)
+    alice_api.ask(QUESTION)
+    assert entered()["answer"].calls == 2
+
+
+def test_a_completion_is_entered_as_one(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    script(model, ANSWER)
+    body = {"model": "shelf", "messages": [{"role": "user", "content": QUESTION}]}
+    assert alice_api.http.post(f"{alice_api.url}/v1/chat/completions", json=body).status_code == 200
+    rows = entered(user=users["alice"])
+    assert set(rows) == {"queries", "completion"}
+    assert (rows["completion"].questions, rows["completion"].calls) == (1, 1)
+    assert not Reservation.objects.exists()
+
+
+def test_what_an_endpoint_does_not_count_is_estimated(
+    alice_api: Api, settings, model: ScriptedModel
+) -> None:
+    settings.QUERY_VARIANTS = False
+    model.say(ANSWER, then_raw=WITHOUT_USAGE)
+    model.say("A title")
+    assert alice_api.ask(QUESTION).status_code == 200
+    row = entered()["answer"]
+    assert (row.calls, row.estimated_calls) == (1, 1)
+    assert row.output_tokens == -(-len(ANSWER.encode()) // 3)
+    sent = model.requests[0]["messages"]
+    assert row.input_tokens == sum(count_tokens(each["content"]) for each in sent)
+
+
+def test_a_stopped_answer_costs_what_was_written(
+    alice_api: Api, settings, model: ScriptedModel
+) -> None:
+    settings.QUERY_VARIANTS = False
+    model.say(ANSWER, hold_after=3)
+    with alice_api.asking(QUESTION) as stream:
+        stream.text_until("Redis")
+        alice_api.post(f"turns/{Turn.objects.get().pk}/stop/")
+    row = entered()["answer"]
+    assert (row.estimated_calls, row.output_tokens) == (1, -(-len("Use the Redis") // 3))
+    assert not Reservation.objects.exists()
+    model.release()
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_a_refused_call_costs_nothing(
+    alice_api: Api, settings, model: ScriptedModel, status: int
+) -> None:
+    settings.QUERY_VARIANTS = False
+    model.fail(status)
+    assert alice_api.ask(QUESTION).status_code >= 500
+    assert entered()["answer"].calls == 0
+    assert (spent(), Reservation.objects.count()) == (0, 0)
+
+
+def test_what_a_dead_process_used_is_estimated_once(
+    shelf: Collection, users: dict[str, User], model: ScriptedModel
+) -> None:
+    begun = begun_by(users["alice"], shelf)
+    reserved = Reservation.objects.get()
+    usage.settle_dead()
+    assert Reservation.objects.exists()  # it runs, as far as anybody knows
+    Turn.objects.update(lease_until=Now() - timedelta(minutes=1))
+    leases.interrupt(begun.turn, streamed="Use the Redis backend")
+    Turn.objects.update(finished_at=Now() - timedelta(minutes=1))
+    with ThreadPoolExecutor(4) as threads:  # the reapers of four processes
+        for done in [threads.submit(_reap) for _ in range(4)]:
+            done.result()
+    row = entered()["answer"]
+    assert (row.calls, row.estimated_calls, row.questions) == (1, 1, 1)
+    assert row.input_tokens == reserved.input_tokens
+    assert row.output_tokens == len("Use the Redis backend") // 3
+    assert not Reservation.objects.exists()
+    # Should it come back to life after all:
+    usage.settle(begun.turn, [Call("answer", "scripted", 999)])
+    assert entered()["answer"].input_tokens == reserved.input_tokens
+
+
+def _reap() -> None:
+    try:
+        usage.settle_dead()
+    finally:
+        connections.close_all()
+
+
+def test_a_reservation_without_a_turn_ends_by_itself(
+    users: dict[str, User], model: ScriptedModel
+) -> None:
+    with connection.cursor() as cursor:
+        most = usage.Most(100, 50)
+        usage.begin(
+            cursor,
+            turns.uuid7(),
+            Payer(users["alice"].pk),
+            most,
+            purpose=usage.Purpose.SUMMARY,
+            is_question=False,
+            seconds=-1,
+        )
+    usage.settle_dead()
+    row = entered()["summary"]
+    assert (row.input_tokens, row.output_tokens, row.questions) == (100, 50, 0)
+
+
+def test_what_was_spent_stays_spent_without_its_user(
+    shelf: Collection, users: dict[str, User], model: ScriptedModel
+) -> None:
+    begun = begun_by(users["alice"], shelf)
+    usage.charge(Payer(users["alice"].pk), [Call("title", "scripted", 1000)])
+    delete_account(users["alice"])
+    usage.settle(begun.turn, [Call("answer", "scripted", 2000)])
+    assert set(ModelUsage.objects.values_list("user", flat=True)) == {None}
+    assert spent() == Decimal(3000 * 10) / 1_000_000
+    assert not Reservation.objects.exists()
+
+
+def test_many_ends_at_once_lose_nothing(users: dict[str, User]) -> None:
+    def end(number: int) -> None:
+        user = list(users.values())[number % 2]
+        try:
+            usage.charge(
+                Payer(user.pk),
+                [Call("answer", "scripted", 100), Call("queries", "scripted", 10)],
+            )
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(end, range(64)))
+    for user in users.values():
+        rows = entered(user=user)
+        assert (rows["answer"].calls, rows["answer"].input_tokens) == (32, 3200)
+        assert rows["queries"].input_tokens == 320
+    assert spent() == Decimal(64 * 110 * 10) / 1_000_000
+
+
+def test_an_unpriced_model_is_free_and_said_to_be(
+    alice_api: Api, settings, model: ScriptedModel
+) -> None:
+    settings.MODEL_PRICES = {}
+    script(model, ANSWER)
+    alice_api.ask(QUESTION)
+    assert entered()["answer"].input_tokens == 10
+    assert spent() == 0
+    assert alice_api.get("usage/").json()["has_price"] is False
+
+
+def test_a_client_that_leaves_leaves_no_reservation(alice_api: Api, model: ScriptedModel) -> None:
+    model.say("redis")
+    model.say(ANSWER, hold_after=2)
+    body = {"model": "shelf", "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
+    url = f"{alice_api.url}/v1/chat/completions"
+    with alice_api.http.stream("POST", url, json=body) as response:
+        next(response.iter_lines())
+    wait_for(lambda: not Completion.objects.exists() and not Reservation.objects.exists())
+    assert entered()["completion"].estimated_calls <= 1
+    model.release()
