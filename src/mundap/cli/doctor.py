@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import secrets
 import shutil
 import sys
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from mundap.cli.checks import (
     part_states,
 )
 from mundap.config import env
+from mundap.config.production_checks import SECRETS, check_production
 from mundap.config.redis_checks import check_redis
 from mundap.embedded import unprivileged
 from mundap.embedded.home import home_path
@@ -119,24 +121,25 @@ def _check_environment(system: PartReport) -> None:
             f"Python {platform.python_version()} is too old.",
             f"Use Python {'.'.join(str(part) for part in _MIN_PYTHON)} or newer.",
         )
-    if env.text("MUNDAP_ENV") == "production" and not env.flag("MUNDAP_EMBEDDED", default=False):
-        names = ("SECRET_KEY", "MUNDAP_TOKEN_KEY", "MUNDAP_CACHE_KEY")
-        if missing := [name for name in names if not env.text(name)]:
-            system.add(
-                f"With MUNDAP_ENV=production these must be set: {', '.join(missing)}.",
-                "Set each to a long random text of its own and keep it.",
-            )
+    is_production = env.text("MUNDAP_ENV") == "production"
+    missing = [name for name in SECRETS if not env.text(name)]
+    if is_production and missing and not env.flag("MUNDAP_EMBEDDED", default=False):
+        system.add(
+            f"With MUNDAP_ENV=production these must be set: {', '.join(missing)}.",
+            "Set each to a long random text of its own and keep it.",
+        )
 
 
 def _check_settings(system: PartReport) -> None:
     """Read all settings, and check them, as every other command does when it starts. Raises ConfigurationError."""
-    if not env.text("SECRET_KEY"):  # those others keep one under the home
-        os.environ["SECRET_KEY"] = "for reading the settings only"  # noqa: S105
+    for name in SECRETS:
+        if not env.text(name):  # those others keep one under the home
+            os.environ[name] = secrets.token_urlsafe(48)
     import_module("mundap.config.settings")
     os.environ["DJANGO_SETTINGS_MODULE"] = "mundap.config.settings"
-    for message in check_redis():
-        if message.is_serious():
-            system.add(message.msg, message.hint or "")
+    serious = [message for message in check_redis() if message.is_serious()]
+    for message in [*serious, *check_production()]:
+        system.add(message.msg, message.hint or "")
 
 
 def _about_home(home: Path | None) -> dict[str, Any] | None:

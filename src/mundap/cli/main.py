@@ -26,6 +26,8 @@ COMMANDS = {
     "worker": "Do background work until stopped.",
     "embeddings": "Serve the local embedding models until stopped.",
     "healthy": "Say whether the process beside it does its work.",
+    "backup": "Write everything but the secrets to one file.",
+    "restore": "Put back what a backup holds.",
     "doctor": "Say what is running, where, and what is wrong.",
 }
 

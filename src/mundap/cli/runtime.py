@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import click
 import psycopg
 from dotenv import load_dotenv
 
@@ -118,7 +119,11 @@ def _setup_django(*, is_migrated: bool) -> None:
 def _refuse_wrong_settings() -> None:
     from django.core import checks
 
-    found = checks.run_checks(tags=[checks.Tags.caches])
+    from mundap.config.production_checks import check_production
+
+    found = checks.run_checks(tags=[checks.Tags.caches, checks.Tags.security])
     wrong = [each for each in found if each.is_serious() and not each.is_silenced()]
     if wrong:
         raise ConfigurationError("\n".join(f"{each.msg} {each.hint}" for each in wrong))
+    for each in check_production():
+        click.echo(f"Warning: {each.msg} {each.hint}", err=True)

@@ -381,6 +381,8 @@ if IS_PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_SSL_REDIRECT = env.flag("MUNDAP_SSL_REDIRECT", default=True)
     SECURE_HSTS_SECONDS = env.integer("MUNDAP_HSTS_SECONDS", 3600)
+    # What subdomains do, and lists in browsers, are not ours to promise.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- background work
 CELERY = {

@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from mundap.config.production_checks import check_production
 from mundap.config.redis_checks import check_redis
 
 
@@ -16,3 +17,4 @@ class WebConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks of the settings."""
         checks.register(check_redis, checks.Tags.caches)
+        checks.register(check_production, checks.Tags.security)

@@ -1,0 +1,167 @@
+"""A backup made while people write, and an empty installation that becomes what it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from mundap.cli import backup, restore
+from mundap.cli.archives import DATABASE, MANIFEST, open_archive
+from mundap.cli.kept_settings import settings_without_secrets
+from mundap.errors import InvalidInput
+from tests.cli.conftest import Run
+
+WRITE_USER = """
+    INSERT INTO accounts_user (id, password, is_superuser, email, language, is_staff, is_active, date_joined, theme)
+    VALUES (gen_random_uuid(), '', false, gen_random_uuid() || '@example.org', '', false, true, now(), '')
+"""
+
+
+@pytest.fixture(scope="module")
+def made(
+    run: Run, handbook: Path, command_environment: dict[str, str], tmp_path_factory
+) -> tuple[Path, dict, str]:
+    """A backup, what its command said, and the API token of somebody in it."""
+    assert run("create-admin", "root@example.org").returncode == 0
+    token = run("create-token", "root@example.org").stdout.strip()
+    path = tmp_path_factory.mktemp("backups") / "mundap.zip"
+    is_over = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(command_environment["DATABASE_URL"], autocommit=True) as other:
+            while not is_over.wait(0.01):
+                other.execute(WRITE_USER)
+
+    people = threading.Thread(target=write)
+    people.start()
+    try:
+        done = run("backup", str(path), "--json", OPENAI_API_KEY="sk-very-secret")
+    finally:
+        is_over.set()
+        people.join()
+    assert done.returncode == 0, done.stderr
+    return path, json.loads(done.stdout), token
+
+
+def test_an_empty_installation_becomes_what_it_holds(
+    run: Run, made: tuple[Path, dict, str], new_database: Callable[[str], str]
+) -> None:
+    path, said, token = made
+    url = new_database("restored")
+    done = run("restore", str(path), "--json", DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    restored = json.loads(done.stdout)
+    assert restored["rows"] == said["rows"]
+    assert restored["other_keys"] == []
+    answer = run("ask", "How much holiday is there?", "--collection", "handbook", DATABASE_URL=url)
+    assert "thirty days" in answer.stdout
+    who = f"from mundap.accounts.tokens import find_token; print(find_token({token!r}).user.email)"
+    assert run("shell", "-v", "0", "-c", who, DATABASE_URL=url).stdout.strip() == "root@example.org"
+    # It holds something now, and that is not replaced unasked.
+    refused = run("restore", str(path), DATABASE_URL=url)
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+
+
+def test_nothing_is_changed_unless_all_is_restored(
+    run: Run,
+    made: tuple[Path, dict, str],
+    command_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """A backup that holds fewer rows than it says is undone, with the installation as it was."""
+    path = changed(made[0], tmp_path / "fewer.zip", rows={"accounts_user": 0})
+    done = run("restore", str(path), "--replace")
+    assert done.returncode == 1
+    assert "rows are missing" in done.stderr
+    with psycopg.connect(command_environment["DATABASE_URL"]) as connection:
+        slugs = connection.execute("SELECT slug FROM library_collection").fetchall()
+    assert ("handbook",) in slugs
+
+
+def changed(path: Path, to: Path, **manifest: object) -> Path:
+    """Return a copy of the backup whose manifest says something else."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == MANIFEST:
+                content = json.dumps(json.loads(content) | manifest).encode()
+            new.writestr(name, content)
+    return to
+
+
+def test_the_file_is_private_and_without_secrets(made: tuple[Path, dict, str]) -> None:
+    path, said, token = made
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_size == said["bytes"]
+    assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing is left beside it"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        texts = archive.read("settings.env") + archive.read(MANIFEST)
+    assert b"#OPENAI_API_KEY=\n" in texts
+    for secret in (b"sk-very-secret", os.environ["SECRET_KEY"].encode(), token.encode()):
+        assert secret not in texts
+
+
+def test_what_is_damaged_is_refused(made: tuple[Path, dict, str], tmp_path: Path) -> None:
+    content = made[0].read_bytes()
+    with zipfile.ZipFile(made[0]) as archive:
+        place = archive.getinfo(DATABASE).header_offset + 200
+    for name, damaged in {
+        "flipped": content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :],
+        "cut": content[: len(content) // 2],
+        "empty": b"",
+        "other": b"PGDMP" * 100,
+    }.items():
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(InvalidInput, match="damaged"):
+            open_archive(tmp_path / name)
+    with pytest.raises(InvalidInput, match="no file"):
+        open_archive(tmp_path / "missing")
+
+
+def test_a_newer_one_is_refused(made: tuple[Path, dict, str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="newer"):
+        open_archive(changed(made[0], tmp_path / "format.zip", format=99))
+    newer = changed(made[0], tmp_path / "newer.zip", migrations=[["chats", "0999_tomorrow"]])
+    with pytest.raises(InvalidInput, match=r"newer Mundap .* chats.0999_tomorrow"):
+        restore._refuse_newer(open_archive(newer))
+
+
+def test_the_oldest_of_a_folder_are_deleted(tmp_path: Path) -> None:
+    names = [f"mundap-2026010{day}T000000Z.zip" for day in range(1, 6)]
+    for name in (*names, "mundap.zip", "other.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in backup._delete_older(tmp_path, keep=2)] == names[:3]
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*names[3:], "mundap.zip", "other.txt"}
+
+
+def test_where_it_cannot_go_is_said(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    for target, words in {
+        "there": "is there already",
+        "no/where": "no folder",
+    }.items():
+        done = CliRunner().invoke(backup.command, [str(tmp_path / target)])
+        assert words in str(done.exception)
+
+
+def test_settings_are_kept_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://mundap:hunter2@db/mundap")
+    monkeypatch.setenv("MUNDAP_TOKEN_KEY_FALLBACKS", "hunter3")
+    monkeypatch.setenv("MUNDAP_CHAT_CONTEXT_TOKENS", "9000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter4")
+    lines = settings_without_secrets().splitlines()
+    assert "DATABASE_URL=postgresql://mundap:***@db/mundap" in lines
+    assert "#MUNDAP_TOKEN_KEY_FALLBACKS=" in lines
+    assert "MUNDAP_CHAT_CONTEXT_TOKENS=9000" in lines
+    assert "hunter" not in " ".join(lines)
