@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
 from django.core.management import call_command
 from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
@@ -384,3 +385,54 @@ def test_labels_hold_neither_texts_nor_people(day: Day) -> None:
     for numbers in (day.numbers, day.worker_numbers):
         assert not {name for name, secret in SECRETS.items() if secret in numbers}
         assert str(day.user.pk) not in numbers
+
+
+# --- what is shown and what raises an alarm
+
+_NAME = re.compile(r"\b((?:mundap|process)_[a-z_]+)\b(?:\{([^}]*)\})?")
+_GIVEN_BY_PROMETHEUS = {"job", "instance"}
+
+
+def _expressions() -> Iterator[str]:
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    for group in alerts["groups"]:
+        for rule in group["rules"]:
+            assert rule["annotations"]["summary"]
+            yield rule["expr"]
+    dashboard = json.loads((ROOT / "deploy/grafana/mundap.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]
+
+
+def test_what_dashboard_and_alerts_ask_for_is_shown(day: Day) -> None:
+    """By a process that has answered, or a worker that has worked."""
+    shown: dict[str, set[str]] = {}
+    for numbers in (day.numbers, day.worker_numbers):
+        for family in text_string_to_metric_families(numbers):
+            shown.setdefault(
+                f"{family.name}_total", set()
+            )  # of a counter that nothing was counted by
+            for sample in family.samples:
+                shown.setdefault(sample.name, set()).update(sample.labels)
+    asked = [found for expression in _expressions() for found in _NAME.findall(expression)]
+    assert len(asked) > 50
+    for name, selected in asked:
+        assert name in shown, name
+        labels = set(re.findall(r"(\w+)=?[=!]~?\"", selected)) - _GIVEN_BY_PROMETHEUS
+        assert not shown[name] or labels <= shown[name], (name, selected)
+    known = set().union(*shown.values()) | _GIVEN_BY_PROMETHEUS
+    for expression in _expressions():
+        for grouped in re.findall(r"by \(([^)]*)\)", expression):
+            assert {label.strip() for label in grouped.split(",")} <= known, expression
+
+
+def test_every_alert_and_every_number_is_explained() -> None:
+    described = (ROOT / "docs/monitoring.md").read_text()
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    names = {rule["alert"] for group in alerts["groups"] for rule in group["rules"]}
+    names |= {name for expression in _expressions() for name, _labels in _NAME.findall(expression)}
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
+    assert not {name for name in names if name.startswith(("mundap", "Mundap"))} - set(
+        re.findall(r"`(\w+)", described)
+    )
