@@ -182,7 +182,7 @@ def test_a_title_is_the_question_cut_at_a_word() -> None:
 
 
 def test_a_title_is_the_models_when_there_is_one(model: ScriptedModel) -> None:
-    model.say('"Configuring the cache"')
+    model.say('**"Configuring the `cache`"**')
     assert asyncio.run(write_title("How do I configure the cache?")) == "Configuring the cache"
     model.reset()
     model.fail(500)

@@ -113,15 +113,16 @@ async def write_title(question: str) -> str:
             )
         except ModelError:
             title = ""
-        title = " ".join(title.strip().strip("\"'“”").split())
+        # Some models set it in bold or as a heading; it is shown as plain text.
+        title = title.replace("**", "").replace("`", "").strip("\"'“”# \n")
         if title:
-            return title[:TITLE_CHARACTERS]
+            return shorten(title)
     return shorten(question)
 
 
-def shorten(question: str) -> str:
-    """Return the question on one line, cut at a word to a title's length."""
-    line = " ".join(question.split())
+def shorten(text: str) -> str:
+    """Return the text on one line, cut at a word to a title's length."""
+    line = " ".join(text.split())
     if len(line) <= TITLE_CHARACTERS:
         return line
     cut = line[: TITLE_CHARACTERS - 1]

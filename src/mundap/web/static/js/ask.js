@@ -72,6 +72,7 @@ function ask() {
   body.set("key", draft.keyFor(text));
   const url = form.action;
   const [question, section] = fromTemplate(text);
+  const place = scrollY;
   document.getElementById("intro")?.setAttribute("hidden", "");
   messages.append(question, section);
   question.scrollIntoView({ block: "start" });
@@ -87,6 +88,7 @@ function ask() {
       question.remove();
       section.remove();
       if (!messages.children.length) document.getElementById("intro")?.removeAttribute("hidden");
+      scrollTo({ top: place });
       box.focus();
     },
     again: ask,
