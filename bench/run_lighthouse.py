@@ -84,6 +84,7 @@ def main() -> None:
             ask(page)
             expect(page.locator(".answer .actions")).to_be_visible()
             pages = {"log in": "/accounts/login/", "new question": "/", "shelf": "/shelf/"}
+            pages["settings"] = "/settings/"
             pages["chat"] = page.url.removeprefix(up.url)
             (key,) = [each for each in context.cookies() if each["name"] == "sessionid"]
             browser.close()

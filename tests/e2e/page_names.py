@@ -37,6 +37,7 @@ SIGNED_IN = {
     "second step": "/accounts/2fa/",
     "log-ins elsewhere": "/accounts/3rdparty/",
     "tokens": "/settings/tokens/",
+    "usage": "/settings/usage/",
     "my data": "/settings/data/",
     "keys": "/help/",
     "log out": "/accounts/logout/",

@@ -279,7 +279,12 @@ def chats(visit: Visit) -> None:
 
 
 def settings(visit: Visit) -> None:
-    for name, path in (("preferences", ""), ("security", "security/"), ("data", "data/")):
+    for name, path in (
+        ("preferences", ""),
+        ("security", "security/"),
+        ("usage", "usage/"),
+        ("data", "data/"),
+    ):
         visit.go(f"/settings/{path}")
         visit.keep(f"settings-{name}")
     visit.go("/settings/tokens/")
