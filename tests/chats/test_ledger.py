@@ -12,9 +12,10 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 
 from mundap.accounts.models import ApiToken, User
+from mundap.accounts.tokens import make_token
 from mundap.chats import leases, turns, usage
 from mundap.chats.models import Completion, ModelUsage, MonthSpending, Reservation, Turn
-from mundap.chats.personal_data import delete_account
+from mundap.chats.personal_data import account_json, delete_account
 from mundap.chats.turns import Ask
 from mundap.chats.usage import Payer
 from mundap.library.models import Collection
@@ -167,11 +168,14 @@ def test_a_reservation_without_a_turn_ends_by_itself(
 def test_what_was_spent_stays_spent_without_its_user(
     shelf: Collection, users: dict[str, User], model: ScriptedModel
 ) -> None:
+    token, _secret = make_token(users["alice"], name="used")
     begun = begun_by(users["alice"], shelf)
-    usage.charge(Payer(users["alice"].pk), [Call("title", "scripted", 1000)])
+    for each in (token.pk, None):
+        usage.charge(Payer(users["alice"].pk, each), [Call("title", "scripted", 500)])
+    assert [row["input_tokens"] for row in account_json(users["alice"])["usage"]].count(500) == 2
     delete_account(users["alice"])
     usage.settle(begun.turn, [Call("answer", "scripted", 2000)])
-    assert set(ModelUsage.objects.values_list("user", flat=True)) == {None}
+    assert set(ModelUsage.objects.values_list("user", "token")) == {(None, None)}
     assert spent() == Decimal(3000 * 10) / 1_000_000
     assert not Reservation.objects.exists()
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from mundap.accounts.models import User
 from mundap.answers.sections import read_content
 from mundap.answers.summarising import count_calls
+from mundap.chats.models import ModelUsage
 from mundap.library import summaries
 from mundap.library.models import Collection, Passage, Summary
 from tests.chats.conftest import TEXTS
@@ -196,6 +197,20 @@ def test_summaries_have_the_limits_of_questions(
     }
     assert alice_api.post(PATH).status_code == 429
     assert alice_api.get(PATH).status_code == 200
+
+
+def test_a_summary_takes_of_what_may_be_used_in_a_month(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel, settings
+) -> None:
+    settings.TOKENS_PER_MONTH = 20
+    model.say(WRITTEN)
+    assert alice_api.post(PATH).status_code == 202
+    used = wait_for(lambda: ModelUsage.objects.filter(user=users["alice"]).first())
+    assert (used.purpose, used.questions, used.calls) == ("summary", 0, 1)
+    refused = alice_api.post(PATH, {"language": "ko"})
+    assert (refused.status_code, refused.json()["error"]["quota"]) == (429, "tokens_per_month")
+    assert not Summary.objects.filter(language="ko", state="making").exists()
+    assert alice_api.get(PATH).json()["state"] == "ready"  # what is there is read all the same
 
 
 def test_a_summary_goes_with_its_content(alice_api: Api, model: ScriptedModel) -> None:

@@ -38,6 +38,25 @@ def test_json_is_one_document(run: Run, handbook: Path) -> None:
         assert citation["path"] == "handbook.md"
 
 
+def test_what_all_may_spend_holds_on_the_command_line(
+    run: Run, handbook: Path, model: ScriptedModel
+) -> None:
+    model.say("You have thirty days of holiday a year [1].")
+    settings = {
+        "OPENAI_BASE_URL": model.url,
+        "MUNDAP_CHAT_MODEL": "scripted",
+        "MUNDAP_MODEL_PRICES": "scripted=1/1",
+        "MUNDAP_TOTAL_SPENDING_PER_MONTH": "0.000001",
+    }
+    ask = ("ask", "How many days of holiday do I have?", "--collection", "handbook")
+    assert run(*ask, **settings).returncode == 0
+    asked = len(model.requests)
+    refused = run(*ask, **settings)
+    assert refused.returncode == 1
+    assert "What may be spent on the language model here in a month is used up." in refused.stderr
+    assert len(model.requests) == asked
+
+
 def test_what_the_documents_do_not_say_is_not_answered(run: Run, handbook: Path) -> None:
     done = run("ask", "Which planet has the largest moons?", "--collection", "handbook", "--json")
     document = json.loads(done.stdout)

@@ -13,6 +13,7 @@ from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
 
 from mundap.accounts.models import User
+from mundap.accounts.tokens import make_token
 from mundap.config.addresses import client_address
 from mundap.config.throttles import parse_rate, require_rate
 from mundap.errors import LimitReached
@@ -55,6 +56,19 @@ def test_an_address_over_the_limit(client: Client, alice_client: Client, rates) 
     assert [client.get("/api/schema/").status_code for _ in range(3)] == [200, 200, 429]
     assert client.get("/api/schema/", REMOTE_ADDR="192.0.2.9").status_code == 200
     assert alice_client.get(URL).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Session-Token"])
+def test_wrong_tokens_count_as_requests_of_their_address(
+    client: Client, alice: User, rates, name: str
+) -> None:
+    rates(address="2/day")
+    wrong = {name: "Bearer mundap_guess" if name == "Authorization" else "guess"}
+    assert [client.get(URL, headers=wrong).status_code for _ in range(3)] == [401, 401, 429]
+    _token, secret = make_token(alice, name="right")
+    right = {"Authorization": f"Bearer {secret}"}
+    assert client.get(URL, headers=right).status_code == 200  # others at the address go on
+    assert client.get(URL, REMOTE_ADDR="192.0.2.9", headers=wrong).status_code == 401
 
 
 def test_turns_outside_rest_framework(rates) -> None:
@@ -131,6 +145,9 @@ def test_a_wrong_rate_is_said_to_be_wrong(rate: str) -> None:
         (1, "6.6.6.6, 203.0.113.5", "203.0.113.5"),
         (2, "6.6.6.6, 203.0.113.5, 10.0.0.1", "203.0.113.5"),
         (2, "203.0.113.5", "203.0.113.5"),
+        (2, "6.6.6.6, 7.7.7.7, 203.0.113.5, 10.0.0.1", "203.0.113.5"),
+        (2, "6.6.6.6,2001:db8:1:2:ffff::1,10.0.0.1", "2001:db8:1:2::"),
+        (2, "6.6.6.6, ::ffff:203.0.113.5, fd00::1", "203.0.113.5"),
         (1, "203.0.113.5:4711", "203.0.113.5"),
         (1, "[2001:db8:1:2:3::4]:443", "2001:db8:1:2::"),
         (1, "::ffff:203.0.113.5", "203.0.113.5"),

@@ -16,7 +16,9 @@ from rest_framework.request import Request
 
 from mundap.accounts.models import ApiToken, User
 from mundap.accounts.tokens import find_bearer_token, find_token
+from mundap.config.addresses import client_address
 from mundap.config.exceptions import CHALLENGE
+from mundap.config.throttles import require_rate
 from mundap.errors import NotAllowed, NotSignedIn
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -37,18 +39,25 @@ def authenticate_request(request: HttpRequest) -> User:
 
 
 def find_bearer(request: HttpRequest) -> ApiToken | None:
-    """Return the `Authorization: Bearer` token, None without one. Raises NotSignedIn for a wrong one."""
+    """Return the `Authorization: Bearer` token, None without one.
+
+    Raises NotSignedIn for a wrong one, LimitReached for many.
+    """
     token = find_bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         return None
     found = find_token(token)
     if found is None:
+        _count_wrong_guess(request)
         raise NotSignedIn(_("This token is not valid. It may have been deleted."))
     return found
 
 
 def find_session_token_user(request: HttpRequest) -> User | None:
-    """Return whose session `X-Session-Token` names, None without one. Raises NotSignedIn for a wrong one."""
+    """Return whose session `X-Session-Token` names, None without one.
+
+    Raises NotSignedIn for a wrong one, LimitReached for many.
+    """
     token = request.META.get("HTTP_X_SESSION_TOKEN", "").strip()
     if not token:
         return None
@@ -56,6 +65,7 @@ def find_session_token_user(request: HttpRequest) -> User | None:
     is_possible = token.isalnum() and token.isascii()
     found = XSessionTokenAuthentication().authenticate(request) if is_possible else None
     if found is None:
+        _count_wrong_guess(request)
         raise NotSignedIn(_("This session has ended. Sign in again."))
     return cast("User", found[0])
 
@@ -71,6 +81,14 @@ def find_cookie_user(request: HttpRequest) -> User | None:
     if request.method not in _SAFE_METHODS:
         _require_csrf_token(request)
     return user
+
+
+def _count_wrong_guess(request: HttpRequest) -> None:
+    """Count the request as one of nobody's. Raises LimitReached where its address has sent too many.
+
+    It is refused before REST framework counts it, and each costs a look into the database.
+    """
+    require_rate("address", client_address(request))
 
 
 def _require_csrf_token(request: HttpRequest) -> None:

@@ -23,7 +23,7 @@ from mundap.accounts.models import ApiToken, User
 from mundap.accounts.sessions import end_sessions
 from mundap.chats import body_cache, turn_stream
 from mundap.chats.exporting import as_file, file_name, read_chats
-from mundap.chats.models import Chat, Share, Turn
+from mundap.chats.models import Chat, ModelUsage, Reservation, Share, Turn
 from mundap.chats.shapes import dump
 from mundap.config.redis_servers import open_client
 from mundap.library.deleting import delete_collection
@@ -111,6 +111,11 @@ def account_json(user: User) -> dict[str, Any]:
         "tokens": _values(ApiToken.objects.filter(user=user), "name", "created_at", "last_used_at"),
         "shared_chats": _values(
             Share.objects.filter(chat__owner=user), "chat", "created_at", "updated_at"
+        "usage": _values(
+            ModelUsage.objects.filter(user=user),
+            *("day", "model", "purpose", "questions", "calls", "input_tokens", "output_tokens"),
+            "cost",
+        ),
         ),
         "references": _values(
             Collection.objects.filter(owner=user),
@@ -158,6 +163,8 @@ def delete_account(user: User) -> None:
             Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
         audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
         User.objects.get(pk=user.pk).delete()
+        for used in (ModelUsage, Reservation):  # it was used all the same, but by nobody
+            used.objects.filter(user=user).update(user=None, token=None)
         transaction.on_commit(lambda: _forget(keys))
 
 

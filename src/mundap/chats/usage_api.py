@@ -27,7 +27,7 @@ class QuotaSerializer(Object):
     resets_at = serializers.DateTimeField()
 
 
-class UsageSerializer(Object):
+class StandingSerializer(Object):
     """What you have used and may use, in days and months of the server's time zone."""
 
     time_zone = serializers.CharField()
@@ -46,7 +46,7 @@ class UsageSerializer(Object):
 class UsageView(APIView):
     """The user's usage."""
 
-    @extend_schema(operation_id="get_usage", responses=UsageSerializer)
+    @extend_schema(operation_id="get_usage", responses=StandingSerializer)
     def get(self, request: Request) -> Response:
         """What you have used and may use today and this month."""
         token = getattr(request.auth, "pk", None)

@@ -155,6 +155,12 @@ def check_chat_model() -> PartReport:
         report.note = "answers are quotations; set OPENAI_BASE_URL and MUNDAP_CHAT_MODEL for a language model's"
         return report
     report = PartReport("chat model", "external", address=masked(url) if url else None)
+    limits = ("MUNDAP_SPENDING_PER_MONTH", "MUNDAP_TOTAL_SPENDING_PER_MONTH")
+    if any(map(env.amount, limits)) and model not in env.prices("MUNDAP_MODEL_PRICES"):
+        report.add(
+            f"Spending is limited, but {model} has no price, so it counts as free.",
+            f"Set MUNDAP_MODEL_PRICES={model}=input/output, the prices of a million tokens.",
+        )
     report.note = _about_key(key, model=model)
     if not url:
         report.add(

@@ -102,7 +102,7 @@ def _count(window: _Window) -> int | None:
     if not breaker.admits():
         return None
     try:
-        pipeline = get_redis_connection("default").pipeline(transaction=False)
+        pipeline = get_redis_connection("default").pipeline()
         replies = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
         count = int(replies[0])
     except ResponseError as exc:  # it answers: full, read-only, or something else is under this key
