@@ -109,13 +109,13 @@ def account_json(user: User) -> dict[str, Any]:
             *("user_agent", "ip", "created_at", "last_seen_at"),
         ),
         "tokens": _values(ApiToken.objects.filter(user=user), "name", "created_at", "last_used_at"),
-        "shared_chats": _values(
-            Share.objects.filter(chat__owner=user), "chat", "created_at", "updated_at"
         "usage": _values(
             ModelUsage.objects.filter(user=user),
             *("day", "model", "purpose", "questions", "calls", "input_tokens", "output_tokens"),
             "cost",
         ),
+        "shared_chats": _values(
+            Share.objects.filter(chat__owner=user), "chat", "created_at", "updated_at"
         ),
         "references": _values(
             Collection.objects.filter(owner=user),
@@ -161,10 +161,10 @@ def delete_account(user: User) -> None:
         _leave_references(user)
         while some := list(Chat.objects.filter(owner=user).values_list("pk")[:_DELETED_AT_ONCE]):
             Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
-        audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
-        User.objects.get(pk=user.pk).delete()
         for used in (ModelUsage, Reservation):  # it was used all the same, but by nobody
             used.objects.filter(user=user).update(user=None, token=None)
+        audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
+        User.objects.get(pk=user.pk).delete()
         transaction.on_commit(lambda: _forget(keys))
 
 
