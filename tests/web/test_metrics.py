@@ -104,6 +104,13 @@ def test_it_is_asked_past_the_proxy_that_speaks_https(client: Client, settings) 
     assert client.get("/accounts/login/").status_code == 301
 
 
+@pytest.mark.parametrize("path", ["/healthz", URL])
+def test_it_is_asked_by_any_address(client: Client, settings, path: str) -> None:
+    settings.ALLOWED_HOSTS = ["ask.example.org"]
+    assert client.get(path, headers={"host": "10.1.2.3:8000"}).status_code == 200
+    assert client.get("/accounts/login/", headers={"host": "10.1.2.3:8000"}).status_code == 400
+
+
 def test_no_database_is_needed(client: Client) -> None:
     """There is no `db` here: a query would fail the test."""
     assert client.get(URL, headers={"Accept-Language": "ko"}).status_code == 200

@@ -26,9 +26,9 @@ def command(role: str, port: int | None) -> None:
     """Say by the exit status whether the web process, worker or embedding server on this machine does its work."""
     match role:
         case "web":
-            problem = _problem_of_server(port or 8000, "/healthz", host=_served_host())
+            problem = _problem_of_server(port or 8000, "/healthz")
         case "embeddings":
-            problem = _problem_of_server(port or 8001, "/health", host="localhost")
+            problem = _problem_of_server(port or 8001, "/health")
         case _:
             problem = _problem_of_worker()
     if problem:
@@ -36,15 +36,10 @@ def command(role: str, port: int | None) -> None:
     click.echo("ok")
 
 
-def _served_host() -> str:
-    """Return a name that the web process serves: it refuses to be asked by any other."""
-    return env.words("MUNDAP_ALLOWED_HOSTS", ["localhost"])[0].lstrip(".")
-
-
-def _problem_of_server(port: int, path: str, *, host: str) -> str:
+def _problem_of_server(port: int, path: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", path, headers={"Host": host})
+        connection.request("GET", path)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
         return f"Port {port} does not answer: {exc}"

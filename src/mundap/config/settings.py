@@ -132,6 +132,7 @@ TURNS_PER_PROCESS = env.integer("MUNDAP_TURNS_PER_PROCESS", 64, minimum=1)
 TURN_SECONDS = env.integer("MUNDAP_TURN_SECONDS", 300, minimum=5)
 MODEL_SILENCE_SECONDS = env.integer("MUNDAP_MODEL_SILENCE_SECONDS", 60, minimum=1)
 SHUTDOWN_SECONDS = env.integer("MUNDAP_SHUTDOWN_SECONDS", 30)  # that running answers get to end
+KEEP_CHATS_DAYS = env.integer("MUNDAP_KEEP_CHATS_DAYS", 0)  # after the last question; 0: for ever
 SUMMARY_CALLS = env.integer("MUNDAP_SUMMARY_CALLS", 24, minimum=1)  # of the model, for one summary
 ANSWER_MAX_CHARACTERS = env.integer("MUNDAP_ANSWER_MAX_CHARACTERS", 32_000, minimum=1000)
 # What a person may use, unless an allowance of theirs or of their groups says otherwise; 0: no limit.
@@ -173,6 +174,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "mundap.config.observed.note_request",
+    "mundap.config.asked_by_address.known_by_address",
     "django.middleware.security.SecurityMiddleware",
     "mundap.web.compression.CompressedPages",
     "mundap.web.compression.CompressedFiles",
