@@ -121,9 +121,30 @@ def test_what_was_deleted_long_ago_is_gone(alice_api: Api, chat: Chat) -> None:
     Chat.objects.filter(pk=chat.pk).update(deleted_at=timezone.now() - timedelta(days=31))
     Chat.objects.filter(pk=recent.pk).update(deleted_at=timezone.now() - timedelta(days=29))
     assert alice_api.post(f"chats/{chat.pk}/restore/").status_code == 404
-    services.purge_deleted()
+    services.purge()
     assert [each.title for each in Chat.objects.all()] == ["Recent"]
     assert alice_api.post(f"chats/{recent.pk}/restore/").status_code == 200
+
+
+def test_chats_are_kept_for_as_long_as_the_operator_says(chat: Chat, settings) -> None:
+    asked = {"now": 0, "lately": 29, "long ago": 31, "running": 31}
+    for title, days in asked.items():
+        each = make_chat(chat.owner, chat.collection, "Kept?", title=title)
+        at = timezone.now() - timedelta(days=days)
+        Chat.objects.filter(pk=each.pk).update(updated_at=at, pinned=True)
+    Turn.objects.create(
+        chat=each,
+        owner=chat.owner,
+        idempotency_key="k",
+        request_hash=b"",
+        lease_until=timezone.now(),
+    )
+    services.purge()
+    assert Chat.objects.count() == 5
+    settings.KEEP_CHATS_DAYS = 30
+    services.purge()
+    left = set(Chat.objects.values_list("title", flat=True))
+    assert left == {"A chat", "now", "lately", "running"}
 
 
 def test_others_see_nothing_and_change_nothing(

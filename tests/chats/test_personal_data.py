@@ -5,23 +5,31 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from zipfile import ZipFile
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.socialaccount.models import SocialAccount
 from asgiref.sync import sync_to_async
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
-from django.db import connection, connections
+from django.contrib.sessions.models import Session
+from django.db import connection, connections, transaction
 from django.test import AsyncClient, Client
 from django.utils import timezone
 from django_redis import get_redis_connection
 
+from mundap.accounts import audit
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
 from mundap.chats import personal_data, sharing
-from mundap.chats.models import Chat, Message
+from mundap.chats.models import Chat, Completion, Message, Turn, TurnDraft
 from mundap.chats.search_index import index_waiting
-from mundap.library.models import Collection, Passage, StoredFile, Summary
+from mundap.config.throttles import require_rate
+from mundap.library.models import Collection, Passage, Run, StoredFile, Summary
 from tests.chats.conftest import QUESTION, make_chat
 from tests.chats.server import Api
 from tests.conftest import PASSWORD
@@ -45,7 +53,14 @@ def reference(owner: User, slug: str, **columns: object) -> Collection:
     )
     document = add_cache_page(collection, [f"{SECRET} in {slug}"], url="")
     StoredFile.objects.create(
-        collection=collection, path=f"{slug}.txt", content=b"x", size_bytes=1, given_by=owner
+        collection=collection,
+        path=f"{slug}.txt",
+        content=SECRET.encode(),
+        size_bytes=len(SECRET),
+        given_by=owner,
+    )
+    Run.objects.create(
+        collection=collection, trigger=Run.Trigger.UPLOAD, requested_by=owner, error=SECRET
     )
     Summary.objects.create(
         content_hash=slug,
@@ -128,10 +143,14 @@ def traces(*marks: str) -> Iterator[str]:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(
                 f'SELECT count(*) FROM "{table}" t WHERE t::text ILIKE ANY(%s)',  # noqa: S608
-                [[f"%{mark}%" for mark in marks]],
+                # What is bytes in the database reads as digits.
+                [[f"%{text}%" for mark in marks for text in (mark, mark.encode().hex())]],
             )
             if cursor.fetchone()[0]:
                 yield table
+    for session in Session.objects.all():
+        if any(mark in json.dumps(session.get_decoded()) for mark in marks):
+            yield "django_session"
     redis = get_redis_connection("default")
     for key in redis.scan_iter("*"):
         if b":rate:" in key and redis.ttl(key) <= 61:
@@ -139,6 +158,28 @@ def traces(*marks: str) -> Iterator[str]:
         value = redis.dump(key) or b""
         if any(mark.encode() in key + value for mark in marks):
             yield key.decode()
+
+
+def leave_traces(user: User) -> None:
+    """Let the user be named wherever else somebody can be."""
+    chat = Chat.objects.filter(owner=user).last()
+    turn = Turn.objects.create(
+        chat=chat,
+        owner=user,
+        idempotency_key=SECRET,
+        request_hash=b"",
+        lease_until=timezone.now() + timedelta(minutes=1),
+        runner=SECRET,
+        retrieval={"queries": [SECRET]},
+    )
+    TurnDraft.objects.create(turn=turn, text=SECRET)
+    Message.objects.filter(chat=chat).update(rating="down", comment=SECRET)
+    Completion.objects.create(owner=user, lease_until=timezone.now())
+    TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    SocialAccount.objects.create(user=user, provider="google", uid=SECRET, extra_data={"a": SECRET})
+    LogEntry.objects.log_actions(user.pk, [user], 2, change_message=SECRET)
+    make_token(user, name=SECRET)
+    audit.record("user.changed", whom=user, actor=user, about=f"user:{user.pk}")
 
 
 def test_nothing_is_left(
@@ -151,6 +192,7 @@ def test_nothing_is_left(
     index_waiting()
     sharing.share_chat(alice, Chat.objects.filter(owner=alice).first().pk)
     reference(alice, "private", visibility="private")
+    leave_traces(alice)
     hers = reference(alice, "team", visibility="group", group=Group.objects.create(name="team"))
     kept = make_chat(bob, shelf, "Mine?", "Yours.")
     session = str(alice_online.session.session_key)
@@ -163,12 +205,46 @@ def test_nothing_is_left(
     # What she shares with others has stayed, without her name.
     hers.refresh_from_db()
     assert hers.owner is None
-    with_text = {"library_collection", "library_document", "library_passage"}
+    with_text = {f"library_{name}" for name in ("document", "passage", "storedfile", "run")}
     assert set(traces(SECRET)) <= with_text
     assert Collection.objects.filter(slug="private").count() == 0
     assert list(Chat.objects.all()) == [kept]
     assert alice_online.get("/settings/").status_code == 302
     assert alice_api.get("chats/").status_code == 401
+
+
+def test_a_run_that_ends_meanwhile_is_waited_for(alice: User) -> None:
+    """Whoever ends a run holds it, and names its user in the next one; neither waits for the other in a circle."""
+    reference(alice, "private", visibility="private")
+    run = Run.objects.get()
+
+    def delete() -> None:
+        try:
+            personal_data.delete_account(alice)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=run.pk)
+            deleting = pool.submit(delete)
+            with connection.cursor() as cursor:
+                while cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted").rowcount == 0:
+                    assert not deleting.done()
+            Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
+            Run.objects.create(
+                collection=run.collection, trigger=Run.Trigger.UPLOAD, requested_by=alice
+            )
+        deleting.result(timeout=20)
+    assert list(traces(str(alice.pk), SECRET)) == []
+
+
+def test_its_requests_are_no_longer_counted(alice: User, settings) -> None:
+    require_rate("user", str(alice.pk))
+    keys = list(get_redis_connection("default").scan_iter(f"*{alice.pk}*"))
+    assert len(keys) == 1
+    personal_data.delete_account(alice)
+    assert not get_redis_connection("default").exists(*keys)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpResponse
 from django.test import Client
 
@@ -204,6 +204,27 @@ def test_a_run_ends_while_its_user_gives_more(alice: User, hers: Collection) -> 
         uploads.store_files(alice, hers, [Slow("tea.md", TEA)])
     assert is_over == [True]
     assert hers.runs.filter(state=Run.State.WAITING).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_document_goes_with_its_file_or_stays_with_it(alice: User, hers: Collection) -> None:
+    uploads.store_files(alice, hers, [SimpleUploadedFile("tea.md", TEA)])
+    hers.runs.all().delete()
+    document = Document.objects.create(collection=hers, path="tea.md")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$;"
+            "CREATE TRIGGER refuse BEFORE DELETE ON library_document EXECUTE FUNCTION refuse()"
+        )
+        try:
+            with pytest.raises(DatabaseError):
+                uploads.delete_document(alice, document)
+            assert (paths(hers), hers.runs.count()) == (["tea.md"], 0)
+        finally:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+    uploads.delete_document(alice, document)
+    assert paths(hers) == []
 
 
 def test_files_belong_to_collections_of_files(alice_client: Client, hers: Collection) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mundap.errors import Conflict, IngestionRunning
 from mundap.library import fetching, reading, runs
-from mundap.library.deleting import delete_collection
+from mundap.library.deleting import cancel_runs, delete_collection
 from mundap.library.fetching import PageFetcher
 from mundap.library.ingestion import ingest, ingest_source
 from mundap.library.listing import context_folder, open_run
@@ -155,6 +155,21 @@ class TestEnding:
         assert state(run) == Run.State.CANCELLED
         assert state(waiting) == Collection.State.FAILED
         assert not run.pages.exists()
+
+    def test_what_was_wished_for_meanwhile_follows_a_cancelled_run(self, waiting):
+        run = runs.request_run(waiting, trigger=PERSON)
+        assert runs.request_another_run(waiting, trigger=Run.Trigger.UPLOAD) == run
+        runs.cancel_run(run)
+        (following,) = waiting.runs.filter(state=Run.State.WAITING)
+        assert not following.is_wanted_again
+        runs.cancel_run(following)
+        assert not waiting.runs.filter(state__in=Run.UNFINISHED).exists()
+
+    def test_nothing_follows_when_the_collection_goes(self, waiting):
+        runs.request_run(waiting, trigger=PERSON)
+        runs.request_another_run(waiting, trigger=Run.Trigger.UPLOAD)
+        cancel_runs(waiting)
+        assert not waiting.runs.filter(state__in=Run.UNFINISHED).exists()
 
     def test_only_the_last_run_keeps_its_pages(self, waiting):
         for _time in range(3):

@@ -13,6 +13,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -25,9 +26,10 @@ from mundap.chats import body_cache, turn_stream
 from mundap.chats.exporting import as_file, file_name, read_chats
 from mundap.chats.models import Chat, ModelUsage, Reservation, Share, Turn
 from mundap.chats.shapes import dump
+from mundap.config import throttles
 from mundap.config.redis_servers import open_client
-from mundap.library.deleting import delete_collection
-from mundap.library.models import Collection, Document, Passage, StoredFile, Summary
+from mundap.library.deleting import delete_collection, until_free
+from mundap.library.models import Collection, Document, Passage, Run, StoredFile, Summary
 
 _AT_ONCE = 20  # chats read for the archive
 _DELETED_AT_ONCE = 200
@@ -153,19 +155,27 @@ def delete_account(user: User) -> None:
 
     References that others see too stay, without an owner.
     """
-    with transaction.atomic():
-        # Whoever adds something of theirs at this moment waits, and then finds nobody to add it to.
-        User.objects.select_for_update().get(pk=user.pk)
-        keys = _keys_of(user)
-        end_sessions(user)
-        _leave_references(user)
-        while some := list(Chat.objects.filter(owner=user).values_list("pk")[:_DELETED_AT_ONCE]):
-            Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
-        for used in (ModelUsage, Reservation):  # it was used all the same, but by nobody
-            used.objects.filter(user=user).update(user=None, token=None)
-        audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
-        User.objects.get(pk=user.pk).delete()
-        transaction.on_commit(lambda: _forget(keys))
+    until_free(lambda: _delete_account(user))
+
+
+def _delete_account(user: User) -> None:
+    # Before the user's own row: whoever ends a run of theirs holds it, and may name the user in the one that follows.
+    runs = Run.objects.filter(Q(collection__owner=user) | Q(requested_by=user))
+    list(runs.filter(state__in=Run.UNFINISHED).order_by("pk").select_for_update(of=("self",)))
+    # Whoever adds something of theirs at this moment waits, and then finds nobody to add it to.
+    User.objects.select_for_update().get(pk=user.pk)
+    keys = _keys_of(user)
+    end_sessions(user)
+    _leave_references(user)
+    while some := list(Chat.objects.filter(owner=user).values_list("pk")[:_DELETED_AT_ONCE]):
+        Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
+    for used in (ModelUsage, Reservation):  # it was used all the same, but by nobody
+        used.objects.filter(user=user).update(user=None, token=None)
+    # Django's log of its administration calls people by their addresses.
+    LogEntry.objects.filter(object_id=str(user.pk)).delete()
+    audit.record("user.deleted", whom=user, about=f"user:{user.pk}")
+    User.objects.get(pk=user.pk).delete()
+    transaction.on_commit(lambda: _forget(keys, whose=str(user.pk)))
 
 
 def _leave_references(user: User) -> None:
@@ -188,8 +198,9 @@ def _keys_of(user: User) -> list[str]:
     return [*map(body_cache.key_of, chats), *map(turn_stream.key_of, turns)]
 
 
-def _forget(keys: Sequence[str]) -> None:
+def _forget(keys: Sequence[str], *, whose: str) -> None:
     """Take the keys out of Redis. Without Redis they expire by themselves; nobody can read them."""
+    throttles.forget(whose)
     try:
         with open_client(
             settings.CACHE_REDIS_URL or settings.REDIS_URL, timeout_seconds=0.5

@@ -473,7 +473,7 @@ async def _write_title(live: LiveTurn) -> None:
 
 
 async def _purge() -> None:
-    await in_database_thread(services.purge_deleted)
+    await in_database_thread(services.purge)
     await in_database_thread(summaries.purge)
 
 

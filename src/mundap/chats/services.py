@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,6 +19,7 @@ from mundap.chats.selectors import no_chat
 from mundap.errors import Conflict, NotFound
 
 RESTORABLE = timedelta(days=30)
+_REMOVED_AT_ONCE = 200
 
 
 def change_chat(user: User, chat_id: UUID, **columns: Any) -> None:
@@ -43,10 +46,29 @@ def restore_chat(user: User, chat_id: UUID) -> None:
         raise no_chat()
 
 
-def purge_deleted() -> None:
-    """Remove for good what was deleted longer ago than it can be restored."""
-    old = Chat.objects.filter(deleted_at__lt=timezone.now() - RESTORABLE).order_by("deleted_at")
-    Chat.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:500])).delete()
+def purge() -> None:
+    """Remove for good what was deleted longer ago than it can be restored, and what is kept no longer."""
+    now = timezone.now()
+    _remove(Q(deleted_at__lt=now - RESTORABLE))
+    if settings.KEEP_CHATS_DAYS:
+        _remove(Q(updated_at__lt=now - timedelta(days=settings.KEEP_CHATS_DAYS)))
+
+
+def _remove(which: Q) -> None:
+    """Remove these chats, some at a time; one that somebody is asking in stays until the next time."""
+    chats = Chat.objects.filter(which).exclude(turns__status=State.RUNNING)
+    while True:
+        with transaction.atomic():
+            some = list(
+                chats.only("pk").select_for_update(skip_locked=True, of=("self",))[
+                    :_REMOVED_AT_ONCE
+                ]
+            )
+            Chat.objects.filter(pk__in=[chat.pk for chat in some]).delete()
+        for chat in some:
+            body_cache.forget(chat.pk)
+        if len(some) < _REMOVED_AT_ONCE:
+            return
 
 
 def retitle(chat_id: UUID, *, title: str, instead_of: str) -> None:

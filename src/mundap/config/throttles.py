@@ -66,12 +66,28 @@ class _Window:
     amount: int
 
 
+def forget(whose: str) -> None:
+    """Forget what was counted of them in the running periods."""
+    cache.delete_many([_name(scope, whose, _period(scope)) for scope in _rates()])
+
+
 def _window(scope: str, whose: str) -> _Window:
-    rates = cast("Mapping[str, str]", settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"])
-    amount, period = parse_rate(rates[scope])
-    number, elapsed = divmod(time.time(), period)
-    key: str = cache.make_key(f"rate:{scope}:{whose}:{int(number)}")
+    amount, period = parse_rate(_rates()[scope])
+    elapsed = time.time() % period
+    key: str = cache.make_key(_name(scope, whose, period))
     return _Window(key, period + 1, period - elapsed, amount)
+
+
+def _rates() -> Mapping[str, str]:
+    return cast("Mapping[str, str]", settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"])
+
+
+def _period(scope: str) -> int:
+    return parse_rate(_rates()[scope])[1]
+
+
+def _name(scope: str, whose: str, period: int) -> str:
+    return f"rate:{scope}:{whose}:{int(time.time() // period)}"
 
 
 def is_within_rate(scope: str, whose: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from mundap.accounts import audit
@@ -23,18 +23,18 @@ def delete_collection(collection: Collection) -> None:
     Collection.objects.filter(pk=collection.pk).update(source="")  # and no clock begins another
     # Before its own row, which whoever adds a vector looks at last: the other way round each waits for the other.
     delete_documents_of(collection, keeping=Document.objects.none())
-    _until_free(lambda: _delete_row(collection))
+    until_free(lambda: _delete_row(collection))
 
 
 def delete_documents_of(collection: Collection, *, keeping: QuerySet[Document]) -> None:
     """Delete the collection's documents that are not among these."""
-    _until_free(lambda: delete_documents(collection, keeping=keeping))
+    until_free(lambda: delete_documents(collection, keeping=keeping))
 
 
 def cancel_runs(collection: Collection) -> None:
-    """End what brings the collection up to date."""
+    """End what brings the collection up to date, and what was to follow it."""
     for run in collection.runs.filter(state__in=Run.UNFINISHED):
-        cancel_run(run)
+        cancel_run(run, is_followed=False)
 
 
 def _delete_row(collection: Collection) -> None:
@@ -45,8 +45,14 @@ def _delete_row(collection: Collection) -> None:
         Collection.objects.filter(pk=next_one[0].pk).update(is_current=True)
 
 
-def _until_free(change: Callable[[], object]) -> None:
-    """Make the change, again where PostgreSQL ended it to let another process go on."""
+def until_free(change: Callable[[], object]) -> None:
+    """Make the change in one transaction, again where PostgreSQL ended it to let another process go on.
+
+    Within a transaction it is made once: what is locked there stays locked, so that has to begin anew as a whole.
+    """
+    if connection.in_atomic_block:
+        change()
+        return
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with transaction.atomic():

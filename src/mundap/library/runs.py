@@ -276,18 +276,21 @@ def fail_run(run: Run, error: str) -> None:
     _break_off(run, Run.State.FAILED, error)
 
 
-def cancel_run(run: Run) -> None:
-    """End the run where it is; pages that are stored stay. One that is over is left as it is."""
-    _break_off(run, Run.State.CANCELLED, "")
+def cancel_run(run: Run, *, is_followed: bool = True) -> None:
+    """End the run where it is; pages that are stored stay. One that is over is left as it is.
+
+    The run that somebody wished for meanwhile, having given more files, follows unless all is to end.
+    """
+    _break_off(run, Run.State.CANCELLED, "", is_followed=is_followed)
 
 
-def _break_off(run: Run, state: Run.State, error: str) -> None:
+def _break_off(run: Run, state: Run.State, error: str, *, is_followed: bool = True) -> None:
     with transaction.atomic():
         locked = Run.objects.select_for_update().filter(pk=run.pk).first()
         if locked is None or locked.state not in Run.UNFINISHED:
             return
         locked.error = error
-        _end(locked, state, counts=count_pages(locked))
+        _end(locked, state, counts=count_pages(locked), is_followed=is_followed)
         has_pages = locked.collection.documents.filter(state=Document.State.READY).exists()
         Collection.objects.filter(pk=locked.collection_id).update(
             state=Collection.State.READY if has_pages else Collection.State.FAILED,
@@ -295,7 +298,7 @@ def _break_off(run: Run, state: Run.State, error: str) -> None:
         )
 
 
-def _end(run: Run, state: Run.State, *, counts: dict[str, Any]) -> None:
+def _end(run: Run, state: Run.State, *, counts: dict[str, Any], is_followed: bool = True) -> None:
     run.state, run.counts, run.ended_at, run.context = state, counts, timezone.now(), {}
     run.save(update_fields=["state", "error", "counts", "ended_at", "context"])
     metrics.runs_ended.labels(state.value).inc()
@@ -307,7 +310,7 @@ def _end(run: Run, state: Run.State, *, counts: dict[str, Any]) -> None:
     earlier = Run.objects.filter(collection=run.collection_id).exclude(pk=run.pk)
     RunPage.objects.filter(run__in=earlier).delete()
     Run.objects.filter(pk__in=list(earlier.values_list("pk", flat=True)[KEPT_RUNS:])).delete()
-    if run.is_wanted_again and state != Run.State.CANCELLED:
+    if run.is_wanted_again and is_followed:
         Run.objects.create(
             collection=run.collection, trigger=run.trigger, requested_by=run.requested_by
         )

@@ -22,12 +22,13 @@ from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
 from mundap.errors import Conflict, InvalidInput, TooLarge
-from mundap.library.deleting import cancel_runs, delete_documents_of
+from mundap.library.deleting import cancel_runs, until_free
 from mundap.library.models import Collection, Document, Run, StoredFile
 from mundap.library.parsing.formats import format_of_suffix, formats
 from mundap.library.runs import request_another_run
 from mundap.library.sources.archives import unpack
 from mundap.library.sources.pages import find_pages
+from mundap.library.storing import delete_documents
 
 SCHEME = "upload"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -113,14 +114,19 @@ def store_text(user: User, collection: Collection, text: str) -> Stored:
 
 def delete_document(user: User, document: Document) -> None:
     """Delete a document with the file that it was read from. Raises Conflict for one that is read from elsewhere."""
+    _check_takes_files(document.collection)
+    until_free(lambda: _delete_document(user, document))
+
+
+def _delete_document(user: User, document: Document) -> None:
     collection = document.collection
-    _check_takes_files(collection)
+    # The run before the documents, in the order of whoever ends a run.
     collection.files.filter(path=document.path).delete()
     if collection.files.exists():
         _read(user, collection)
     else:
         _empty(collection)
-    delete_documents_of(collection, keeping=collection.documents.exclude(pk=document.pk))
+    delete_documents(collection, keeping=collection.documents.exclude(pk=document.pk))
 
 
 def clean_name(name: str) -> str:
