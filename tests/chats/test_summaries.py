@@ -202,7 +202,7 @@ def test_summaries_have_the_limits_of_questions(
 def test_a_summary_takes_of_what_may_be_used_in_a_month(
     alice_api: Api, users: dict[str, User], model: ScriptedModel, settings
 ) -> None:
-    settings.TOKENS_PER_MONTH = 20
+    settings.TOKENS_PER_MONTH = 1
     model.say(WRITTEN)
     assert alice_api.post(PATH).status_code == 202
     used = wait_for(lambda: ModelUsage.objects.filter(user=users["alice"]).first())
