@@ -34,18 +34,22 @@ class Node:
         self._application = application
         self._log = log
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+            self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """Return what is run."""
+        return [
+            *(sys.executable, "-m", "uvicorn", self._application),
+            *("--port", str(self.port), "--log-level", "error", "--no-access-log"),
+        ]
 
     def launch(self) -> None:
         """Start the process."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "uvicorn", self._application),
-                    *("--port", str(self._port), "--log-level", "error", "--no-access-log"),
-                ],
+                self.command(),
                 env=os.environ | self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -95,3 +99,8 @@ class Node:
         """The process's id."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None

@@ -80,6 +80,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process's id; None while it does not run."""
+        return self._process.pid if self._process else None
+
     def pause(self) -> None:
         """Stop its process: it takes connections and answers nothing."""
         self._signal(signal.SIGSTOP)

@@ -1,0 +1,1 @@
+"""Several server processes behind a real nginx, workers elsewhere, PgBouncer between: `make nodes`."""
