@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from mundap.accounts.models import ApiToken, AuditEntry, User
+from mundap.accounts.models import Allowance, ApiToken, AuditEntry, User
 from mundap.accounts.tokens import make_token
 from mundap.library.models import Collection, Run, StoredFile
 from mundap.retrieval.models import EvaluationRun
@@ -17,7 +17,8 @@ from tests.web.conftest import MakeChat
 pytestmark = pytest.mark.django_db
 
 LISTS = [
-    *("accounts/user", "auth/group", "accounts/apitoken", "accounts/auditentry"),
+    *("accounts/user", "auth/group", "accounts/apitoken", "accounts/allowance"),
+    "accounts/auditentry",
     *("library/collection", "library/document", "library/run", "library/storedfile"),
     *("chats/chat", "retrieval/evaluationrun"),
 ]
@@ -37,6 +38,7 @@ def full(
     run = Run.objects.create(collection=django_docs, trigger="person", requested_by=alice)
     return {
         "accounts/user": alice,
+        "accounts/allowance": Allowance.objects.create(user=alice, questions_per_day=5),
         "auth/group": Group.objects.create(name="class 3"),
         "accounts/apitoken": ApiToken.objects.get(),
         "library/collection": django_docs,

@@ -1,33 +1,60 @@
-"""Allowances: what a user or each member of a group may use, where that is not what everybody may."""
+"""What single users, the members of groups, and tokens may use: other than what the settings give everybody."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from mundap.accounts.models import Allowance
+from mundap.accounts.models import Allowance, User
+from mundap.administration.fields import UserByEmailField
 from mundap.administration.lists import Listed
+
+
+class AllowanceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An allowance of a user or a group; a token's is made with it, by its owner."""
+
+    user = UserByEmailField(
+        label=gettext_lazy("User"), required=False, help_text=gettext_lazy("Their e-mail address")
+    )
+
+    class Meta:
+        model = Allowance
+        fields = ("user", "group", "questions_per_day", "tokens_per_month", "spending_per_month")
 
 
 @admin.register(Allowance)
 class AllowanceAdmin(Listed):
-    """Allowances by whom they are for."""
+    """Limits of their own."""
 
-    kind = "allowance"
-    list_display = ["__str__", "questions_per_day", "tokens_per_month", "spending_per_month"]
-    list_select_related = ["user", "group"]
+    kind = "limits"
+    form = AllowanceForm
+    readonly_fields = ["token"]
+    fields = [
+        "user",
+        "group",
+        "token",
+        "questions_per_day",
+        "tokens_per_month",
+        "spending_per_month",
+    ]
+    list_display = ["whose", "questions_per_day", "tokens_per_month", "spending_per_month"]
+    list_select_related = ["user", "group", "token__user"]
+    sortable_by = ()
     ordering = ["-id"]
     search_fields = ["user__email", "group__name"]
-    search_help_text = gettext_lazy("Part of an e-mail address, or of a group's name")
-    autocomplete_fields = ["user", "group"]
-    fields = ["user", "group", "questions_per_day", "tokens_per_month", "spending_per_month"]
-    actions = None
+    empty_value_display = "–"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return those of users and groups: a token's is made with it."""
-        allowances: QuerySet[Any] = super().get_queryset(request)
-        return allowances.filter(token=None)
+    @admin.display(description=gettext_lazy("of"))
+    def whose(self, allowance: Allowance) -> str:
+        """The user, the group, or the token with its owner."""
+        if allowance.token:
+            return f"{allowance.token.name} ({allowance.token.user})"
+        return str(allowance.user or allowance.group)
+
+    def whom_of(self, obj: Any) -> User | None:
+        """Return whose it is; a group's is nobody's."""
+        owner: User | None = obj.user or (obj.token and obj.token.user)
+        return owner

@@ -14,8 +14,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from mundap.accounts import audit
@@ -26,12 +28,21 @@ from mundap.administration.lists import LookedAt
 EXPORTED = 100_000
 _COLUMNS = ("at", "via", "actor", "action", "whom", "about", "details", "address", "request_id")
 
+_PAGES = {
+    "user": "accounts_user",
+    "group": "auth_group",
+    "collection": "library_collection",
+    "run": "library_run",
+    "chat": "chats_chat",
+}
+
 
 class ActionFilter(admin.SimpleListFilter):
     """What was done, by the names that are known."""
 
     title = gettext_lazy("what")
     parameter_name = "action"
+    template = "administration/closed_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return all actions."""
@@ -46,9 +57,9 @@ class ActionFilter(admin.SimpleListFilter):
 class AuditEntryAdmin(LookedAt):
     """Who did what, to whom, when and from where; nothing here can be changed."""
 
-    list_display = ["at", "what", "who", "whose", "about", "said", "address", "request_id"]
+    list_display = ["when", "what", "who", "whose", "thing", "origin"]
     list_display_links = None
-    list_filter = [("at", admin.DateFieldListFilter), ActionFilter, "via"]
+    list_filter = [("at", admin.DateFieldListFilter), ActionFilter]
     list_select_related = ["actor", "whom"]
     search_fields = ["about"]
     search_help_text = gettext_lazy(
@@ -58,10 +69,17 @@ class AuditEntryAdmin(LookedAt):
     ordering = ["-id"]
     change_list_template = "administration/audit_log.html"
 
+    @admin.display(description=gettext_lazy("when"))
+    def when(self, entry: AuditEntry) -> str:
+        """The moment, in the reader's time zone."""
+        return date_format(timezone.localtime(entry.at), "SHORT_DATETIME_FORMAT")
+
     @admin.display(description=gettext_lazy("what"))
     def what(self, entry: AuditEntry) -> Any:
-        """What was done, in words."""
-        return audit.ACTIONS.get(entry.action, entry.action)
+        """What was done, in words, and the details."""
+        details = "; ".join(_line(name, value) for name, value in entry.details.items())
+        name = audit.ACTIONS.get(entry.action, entry.action)
+        return format_html("{}<br><small>{}</small>", name, details)
 
     @admin.display(description=gettext_lazy("who"))
     def who(self, entry: AuditEntry) -> Any:
@@ -75,10 +93,19 @@ class AuditEntryAdmin(LookedAt):
         """Whom it concerns."""
         return entry.whom if entry.whom != entry.actor else None
 
-    @admin.display(description=gettext_lazy("details"), empty_value="")
-    def said(self, entry: AuditEntry) -> str:
-        """The details, on a line."""
-        return "; ".join(_line(name, value) for name, value in entry.details.items())
+    @admin.display(description=gettext_lazy("about"), empty_value="")
+    def thing(self, entry: AuditEntry) -> Any:
+        """What it is about, as a link to it where there is a page."""
+        kind, _colon, pk = entry.about.partition(":")
+        if kind not in _PAGES:
+            return entry.about
+        url = reverse(f"admin:{_PAGES[kind]}_change", args=[pk])
+        return format_html('<a href="{}" title="{}">{} …{}</a>', url, entry.about, kind, pk[-6:])
+
+    @admin.display(description=gettext_lazy("from"), empty_value="")
+    def origin(self, entry: AuditEntry) -> Any:
+        """The network address, and the request in the logs."""
+        return format_html("{}<br><small>{}</small>", entry.address or "", entry.request_id)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -14,6 +14,7 @@ class EvaluationRunAdmin(LookedAt):
     """Runs of `mundap eval`."""
 
     kind = "evaluation"
+    permissions = ("view", "delete")
     list_display = ["created_at", "file", "commit", "embedding_model", "seconds"]
     sortable_by = ()
     fields = [

@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 from mundap.accounts import audit
 from mundap.accounts.models import User
@@ -44,13 +45,22 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
 
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would be counted
     list_per_page = 50
     kind = ""  # of the actions in the audit log, and of what they are about
     linked_by: frozenset[str] = frozenset()  # what links from other pages ask for
+    permissions: tuple[str, ...] = ("view", "add", "change", "delete")  # that mean something here
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Return whether an address may ask for it."""
         return lookup in self.linked_by or super().lookup_allowed(lookup, value, request)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Show the list under its own name."""
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
         """Write down that something was made."""
@@ -77,14 +87,18 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
         return to_audit_log(f"{self.kind}:{object_id}")
 
     def _record(self, what: str, obj: Model, details: dict[str, Any]) -> None:
-        whom = obj if isinstance(obj, User) else None
-        audit.record(
-            f"{self.kind}.{what}", whom=whom, about=f"{self.kind}:{obj.pk}", details=details
-        )
+        about = f"{self.kind}:{obj.pk}"
+        audit.record(f"{self.kind}.{what}", whom=self.whom_of(obj), about=about, details=details)
+
+    def whom_of(self, obj: Any) -> User | None:
+        """Return whom a change of it concerns."""
+        return obj if isinstance(obj, User) else getattr(obj, "owner", None)
 
 
 class LookedAt(Listed):
     """A list of rows that are made elsewhere."""
+
+    permissions = ("view",)
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Return False."""
@@ -117,9 +131,8 @@ def _old_and_new(field: Field, old: Any, new: Any) -> list[Any]:
     if isinstance(field, ModelMultipleChoiceField):
         return [sorted(str(_key(one)) for one in value or ()) for value in (old, new)]
     if isinstance(field, ModelChoiceField):
-        # Whom a thing belongs to is not kept here: it could not be taken out with their account.
-        is_person = field.queryset is not None and field.queryset.model is User
-        return [] if is_person else [str(_key(value)) if value else None for value in (old, new)]
+        return [str(_key(value)) if value else None for value in (old, new)]
+    # Whom a thing belongs to is not kept here: it could not be taken out with their account.
     is_plain = isinstance(field, ChoiceField | BooleanField | IntegerField | DecimalField)
     return [value if value is None else _plain(value) for value in (old, new)] if is_plain else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from allauth.mfa.utils import is_mfa_enabled
@@ -10,9 +10,10 @@ from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
+from django.db.models import Count, ManyToManyField, Max, OuterRef, Q, QuerySet, Subquery
+from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -22,17 +23,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mundap.accounts import audit
-from mundap.accounts.models import ApiToken, User
+from mundap.accounts.models import Allowance, ApiToken, User
 from mundap.accounts.selectors import get_token_for, list_tokens_for
 from mundap.accounts.services import vouch_for_address
 from mundap.accounts.sessions import end_session, end_sessions, list_sessions_for
 from mundap.accounts.tokens import take_back
 from mundap.administration.lists import Listed, LookedAt
+from mundap.chats.limits import standing_of
 from mundap.chats.models import Chat
 from mundap.chats.personal_data import delete_account
 from mundap.library.models import Collection, StoredFile
 
-_POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
+_POWERS = ["is_staff", "is_superuser", "groups"]
 
 
 class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -59,10 +61,12 @@ class UserAdmin(Listed, DjangoUserAdmin):  # type: ignore[type-arg]
     actions = None
     readonly_fields = ["date_joined", "last_login"]
     filter_horizontal = ()
-    autocomplete_fields = ["groups"]
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        ManyToManyField: {"widget": CheckboxSelectMultiple}
+    }
     change_form_template = "administration/user.html"
     fieldsets = [
-        (None, {"fields": ["email", "password", "is_active", "language", "theme"]}),
+        (None, {"fields": ["email", "password", "is_active"]}),
         (gettext_lazy("What they may do"), {"fields": [*_POWERS]}),
         (gettext_lazy("Dates"), {"fields": ["date_joined", "last_login"]}),
     ]
@@ -230,6 +234,8 @@ def _about(user: User) -> dict[str, Any]:
         "tokens": list_tokens_for(user),
         "counts": counts,
         "has_second_step": is_mfa_enabled(user),
+        "standing": standing_of(user.pk),
+        "allowance": Allowance.objects.filter(user=user).first(),
     }
 
 
@@ -243,7 +249,29 @@ class GroupAdmin(Listed):
     sortable_by = ["name"]
     ordering = ["name"]
     search_fields = ["name"]
-    filter_horizontal = ["permissions"]
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None, **options: Any
+    ) -> Any:
+        """Return the permissions that mean something here, as boxes to tick."""
+        options["queryset"] = Permission.objects.filter(self._meant()).select_related(
+            "content_type"
+        )
+        options["widget"] = CheckboxSelectMultiple
+        field = super().formfield_for_manytomany(db_field, request, **options)
+        field.label_from_instance = lambda permission: permission.name  # type: ignore[union-attr]
+        return field
+
+    def _meant(self) -> Q:
+        """Return which permissions these are, by what each list of the site knows."""
+        meant = Q(pk=None)
+        for model, described in self.admin_site._registry.items():  # noqa: SLF001 - it has no other name
+            if isinstance(described, Listed):
+                name = model._meta.model_name  # noqa: SLF001
+                codes = [f"{action}_{name}" for action in described.permissions]
+                app = model._meta.app_label  # noqa: SLF001
+                meant |= Q(content_type__app_label=app, codename__in=codes)
+        return meant
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         """Return the groups with how many are in each."""
@@ -267,6 +295,7 @@ class ApiTokenAdmin(LookedAt):
     """Tokens to look at and to take back; only their owners make them, and nobody sees a secret."""
 
     kind = "token"
+    permissions = ("view", "delete")
     list_display = ["name", "user", "created_at", "last_used_at"]
     search_fields = ["name", "user__email"]
     list_select_related = ["user"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -20,6 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from mundap.accounts import audit
 from mundap.accounts.models import User
+from mundap.administration.fields import UserByEmailField
 from mundap.administration.lists import Listed, LookedAt
 from mundap.errors import IngestionRunning
 from mundap.library.deleting import delete_collection
@@ -30,11 +32,22 @@ from mundap.library.selectors import count_extents
 _FAILED_SHOWN = 100
 
 
+class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A collection whose owner is named by an address: a list of everybody would be too long."""
+
+    owner = UserByEmailField(label=gettext_lazy("Owner"), required=False)
+
+    class Meta:
+        model = Collection
+        fields = ("title", "category", "title_no", "visibility", "group", "owner", "refresh_days")
+
+
 @admin.register(Collection)
 class CollectionAdmin(Listed):
     """Collections. Their other settings are on their own page of the shelf."""
 
     kind = "collection"
+    permissions = ("view", "change", "delete")
     linked_by = frozenset({"owner__id__exact"})
     list_display = ["title", "slug", "visibility", "owner", "state", "documents", "ingested_at"]
     list_filter = ["state", "visibility"]
@@ -42,7 +55,7 @@ class CollectionAdmin(Listed):
     sortable_by = ["title", "slug"]
     ordering = ["-id"]
     search_fields = ["title", "slug"]
-    autocomplete_fields = ["owner", "group"]
+    form = CollectionForm
     actions = ["run_now"]
     fields = [
         *("title", "slug", "category", "title_no", "visibility", "group", "owner", "refresh_days"),
@@ -161,6 +174,7 @@ class RunAdmin(LookedAt):
     """Runs, to see who asked for them and what came of them, and to end them."""
 
     kind = "run"
+    permissions = ("view", "change")
     linked_by = frozenset({"collection__id__exact"})
     list_display = ["collection", "trigger", "state", "requested_by", "created_at", "ended_at"]
     list_filter = ["state", "trigger"]

@@ -26,32 +26,42 @@ from django.utils.translation import gettext_lazy
 from mundap.accounts.models import User
 from mundap.administration.overview import numbers_for
 
-# What is a model's list by its label, and otherwise a page of our own by the name of its route.
-_MENU: Sequence[tuple[Promise, Sequence[str | tuple[str, Promise]]]] = (
+# What has a dot is a model's list, and anything else the route of a page of our own.
+_MENU: Sequence[tuple[Promise, Sequence[tuple[str, Promise]]]] = (
     (
         gettext_lazy("People"),
-        ["accounts.User", "auth.Group", "accounts.Limits", "accounts.ApiToken"],
+        (
+            ("accounts.User", gettext_lazy("Users")),
+            ("auth.Group", gettext_lazy("Groups")),
+            ("accounts.Allowance", gettext_lazy("Limits")),
+            ("accounts.ApiToken", gettext_lazy("API tokens")),
+        ),
     ),
     (
         gettext_lazy("The shelf"),
-        ["library.Collection", "library.Document", "library.Run", "library.StoredFile"],
+        (
+            ("library.Collection", gettext_lazy("Collections")),
+            ("library.Document", gettext_lazy("Documents")),
+            ("library.Run", gettext_lazy("Runs")),
+            ("library.StoredFile", gettext_lazy("Uploads")),
+        ),
     ),
     (
         gettext_lazy("Questions and answers"),
-        [
+        (
             ("administration:unanswered", gettext_lazy("Unanswered questions")),
             ("administration:feedback", gettext_lazy("Feedback")),
-            "chats.Chat",
-        ],
+            ("chats.Chat", gettext_lazy("Chats")),
+            ("retrieval.EvaluationRun", gettext_lazy("Evaluations")),
+            ("evaluations", gettext_lazy("Quality over time")),
+        ),
     ),
     (
         gettext_lazy("Operation"),
-        [
+        (
             ("administration:usage", gettext_lazy("Usage and cost")),
-            ("evaluations", gettext_lazy("Evaluations")),
-            "retrieval.EvaluationRun",
-            "accounts.AuditEntry",
-        ],
+            ("accounts.AuditEntry", gettext_lazy("Audit log")),
+        ),
     ),
 )
 
@@ -132,7 +142,7 @@ class AdministrationSite(AdminSite):
         }
         menu = []
         for name, places in _MENU:
-            entries = [_entry(place, models) for place in places]
+            entries = [_entry(place, label, models) for place, label in places]
             menu.append({"name": name, "models": [entry for entry in entries if entry]})
         return [group for group in menu if group["models"]]
 
@@ -141,10 +151,8 @@ def _lacks_second_step(request: HttpRequest) -> bool:
     return settings.STAFF_SECOND_STEP and not is_mfa_enabled(request.user)
 
 
-def _entry(
-    place: str | tuple[str, Promise], models: dict[str, dict[str, Any]]
-) -> dict[str, Any] | None:
-    if isinstance(place, str):
-        return models.get(place)
-    route, name = place
-    return {"name": name, "object_name": route, "admin_url": reverse(route)}
+def _entry(place: str, label: Promise, models: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    if "." not in place:
+        return {"name": label, "object_name": place, "admin_url": reverse(place)}
+    found = models.get(place)
+    return found and found | {"name": label}
