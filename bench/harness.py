@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import psycopg
@@ -154,8 +154,12 @@ def serving(
     folder: Path = HERE,
     environment: Mapping[str, str] | None = None,
     python: str = sys.executable,
+    log: IO[bytes] | None = None,
 ) -> Iterator[Serving]:
-    """Run an ASGI application by uvicorn in a process of its own on this core; all have the same options."""
+    """Run an ASGI application by uvicorn in a process of its own on this core; all have the same options.
+
+    `log` takes what it says.
+    """
     port = _free_port()
     command = [python, "-m", "uvicorn", application, "--port", str(port)]
     options = ["--loop", "uvloop", "--http", "httptools", "--log-level", "error", "--no-access-log"]
@@ -163,6 +167,7 @@ def serving(
         [*command, *options],
         cwd=folder,
         env={**os.environ, **(environment or {})},
+        stderr=log,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509
     )
     try:

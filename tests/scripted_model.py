@@ -7,6 +7,7 @@ with ScriptedModel() as model:
     model.fail(429, "slow down")                   # an error as OpenAI writes it
     model.rubbish()                                # 200 with something that is not an answer
     model.requests[-1]["messages"]                 # what was asked
+    model.headers[-1]["authorization"]             # and with which headers
     model.refuse_embeddings(503)                   # from now on
     model.rank(lambda query, texts: [len(text) for text in texts])    # what /rerank scores
     model.answer_rerank(b"[]")                     # … or its raw reply, a status, drop by drop, or never
@@ -74,6 +75,7 @@ class ScriptedModel:
     def __init__(self, *, dimensions: int = DIMENSIONS) -> None:
         self.dimensions = dimensions
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.embedded: list[str] = []
         self._replies: deque[Reply] = deque()
         self._gate = threading.Event()
@@ -114,6 +116,7 @@ class ScriptedModel:
         self._gate.set()
         self._gate = threading.Event()
         self.requests.clear()
+        self.headers.clear()
         self.embedded.clear()
         self.reranked: list[dict[str, Any]] = []
         self._replies.clear()
@@ -182,6 +185,7 @@ class ScriptedModel:
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append(body)
+        self.headers.append(dict(request.headers))
         reply = self._next_reply()
         if reply.is_rubbish:
             return PlainTextResponse("<html>It works!</html>", media_type="text/html")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+
+import httpx2
 import pytest
 from django.test import Client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
+
+from mundap.errors import ConfigurationError
+from mundap.web.metrics import shown_at
 
 URL = "/metrics"
 TOKEN = "a-long-random-token"
@@ -114,3 +120,43 @@ def test_it_is_asked_by_any_address(client: Client, settings, path: str) -> None
 def test_no_database_is_needed(client: Client) -> None:
     """There is no `db` here: a query would fail the test."""
     assert client.get(URL, headers={"Accept-Language": "ko"}).status_code == 200
+
+
+# --- a worker, which serves nothing else
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_worker_s_numbers(host: str) -> None:
+    port = free_port()
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with shown_at((host, port)):
+        reply = httpx2.get(f"{address}/metrics")
+        assert (reply.status_code, reply.headers["Content-Type"][:10]) == (200, "text/plain")
+        assert {family.name for family in parse(reply.text)} >= OURS
+        assert httpx2.get(f"{address}/").status_code == 404
+        assert httpx2.post(f"{address}/metrics").status_code == 501
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{address}/metrics")
+
+
+def test_a_worker_s_numbers_want_the_token(token: str) -> None:
+    port = free_port()
+    with shown_at(("127.0.0.1", port)):
+        address = f"http://127.0.0.1:{port}/metrics"
+        assert httpx2.get(address).status_code == 404
+        assert httpx2.get(address, headers={"Authorization": f"{token}x"}).status_code == 404
+        assert httpx2.get(address, headers={"Authorization": token}).status_code == 200
+
+
+def test_a_worker_whose_port_is_taken_says_so() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConfigurationError, match="MUNDAP_WORKER_METRICS"),
+        shown_at(("127.0.0.1", taken.getsockname()[1])),
+    ):
+        pass

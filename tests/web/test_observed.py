@@ -108,6 +108,7 @@ def _spend(model: ScriptedModel, folder: Path) -> Day:
         "OPENAI_API_KEY": SECRETS["token"],
         "MUNDAP_CHAT_MODEL": "scripted",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "MUNDAP_TRACE_MODEL_CALLS": "1",
     }
     logs = {name: folder / name for name in ("server", "worker")}
     with receiving() as traces:
@@ -160,6 +161,7 @@ def _ask(
     for _ in range(2):  # one through each door: the first notes that the token was used
         assert http.get(path, headers=headers).status_code == 200
     assert http.get(f"{path}?q={SECRETS['query']}", headers=headers).status_code == 200
+    assert {each["traceparent"].split("-")[1] for each in model.headers} == {PARENT.split("-")[1]}
     return reply.json(), reply.headers
 
 

@@ -14,6 +14,7 @@ from allauth.mfa.utils import decrypt
 from django.db import transaction
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt, give_back
+from mundap.config import metrics
 from mundap.config.keys import cipher, rotated
 
 _PURPOSE = b"second step"
@@ -43,6 +44,7 @@ class _CodeOnce:
         """Return the code. Raises ValidationError, the same for wrong and used ones."""
         attempt = Attempt(CODES_BY_ACCOUNT, (str(self.user.pk),))
         if not count_attempt(attempt):
+            metrics.refusals.labels("login").inc()
             raise get_account_adapter().validation_error("too_many_login_attempts")
         code: str = self.cleaned_data["code"]
         for authenticator in Authenticator.objects.filter(user=self.user):
@@ -50,6 +52,7 @@ class _CodeOnce:
                 self.authenticator = authenticator
                 give_back([attempt])
                 return code
+        metrics.logins.labels("failed").inc()
         raise get_adapter().validation_error("incorrect_code")
 
 

@@ -158,6 +158,10 @@ _LOGGERS: Mapping[str, Mapping[str, Any]] = {
     "django.security.DisallowedHost": {"level": "CRITICAL"},
     # A line for each call of a model, which is counted instead.
     "httpx2": {"level": "WARNING"},
+    # The clock's hints, several lines a second; what fails is an error.
+    "celery.app.trace": {"level": "WARNING"},
+    "celery.beat": {"level": "WARNING"},
+    "celery.worker.strategy": {"level": "WARNING"},
     # The access log is ours (config/observed.py); all else comes here, in one format.
     "uvicorn": {"handlers": [], "propagate": True},
     "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},

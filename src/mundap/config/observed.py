@@ -29,7 +29,7 @@ _KEY = "mundap"
 _ID_HEADER = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_ASKED_BY_MACHINES = frozenset(("/healthz", "/readyz", "/metrics"))
+_ASKED_BY_MACHINES = frozenset(("/healthz", "/readyz", "/metrics"))  # every few seconds
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 access = logging.getLogger("mundap.access")
@@ -91,10 +91,12 @@ def with_observation(app: Any) -> Any:
                 finally:
                     seen.finish()
                     status = status or CLIENT_LEFT
-                    _name_span(span, method, seen, status)
+                    _name_span(span, seen, method=method, status=status)
         finally:
             metrics.requests_running.dec()
-            _note(method, seen, status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            level = logging.DEBUG if scope["path"] in _ASKED_BY_MACHINES else logging.INFO
+            _note(seen, method=method, status=status, seconds=seconds, level=level)
             logs.ids.reset(token)
 
     return observed
@@ -117,7 +119,7 @@ def _span(scope: Any) -> Any:
     return tracing.span("request", kind="server", parent=parent)
 
 
-def _name_span(span: tracing.Span, method: str, seen: Seen, status: int) -> None:
+def _name_span(span: tracing.Span, seen: Seen, *, method: str, status: int) -> None:
     if span is not tracing.NOTHING:
         span.rename(f"{method} {seen.route or 'unmatched'}")
         span.note(
@@ -130,17 +132,18 @@ def _name_span(span: tracing.Span, method: str, seen: Seen, status: int) -> None
         )
 
 
-def _note(method: str, seen: Seen, status: int, seconds: float) -> None:
+def _note(seen: Seen, *, method: str, status: int, seconds: float, level: int) -> None:
     route = seen.route or "unmatched"
     count, duration = _numbers(method, route, status)
     count.inc()
     duration.observe(seconds)
-    if access.isEnabledFor(logging.INFO):
+    if access.isEnabledFor(level):
         milliseconds = round(seconds * 1000, 1)
         facts = {"method": method, "route": route, "status": status, "ms": milliseconds}
         if seen.user:
             facts["user"] = seen.user
-        access.info(
+        access.log(
+            level,
             "%s %s %d %.1f ms%s",
             method,
             route,
