@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from mundap.accounts.models import User
 from mundap.chats import turns
-from mundap.chats.models import Message, Turn, TurnDraft
+from mundap.chats.models import Message, ModelUsage, Reservation, Turn, TurnDraft
 from tests.chats.conftest import QUESTION, api_of, script
 from tests.chats.server import Api, Process, serving_process, wait_for
 from tests.scripted_model import ScriptedModel
@@ -73,6 +73,13 @@ def test_a_killed_process_leaves_its_draft(
         stream.to_end()
     assert stream.text == BEGINNING
     assert stream.kinds[-2:] == ["error", "finish"]
+    reserved = Reservation.objects.get()
+    Turn.objects.update(finished_at="2000-01-01T00:00:00Z")
+    wait_for(lambda: not Reservation.objects.exists())  # a reaper has estimated what it took
+    used = ModelUsage.objects.get(user=users["alice"])
+    assert (used.questions, used.calls, used.estimated_calls) == (1, 1, 1)
+    assert used.input_tokens == reserved.input_tokens
+    assert used.output_tokens == -(-len(BEGINNING) // 3)
     model.reset()
     script(model, LONG)
     assert alice_api.ask("Redis?", chat=chat).json()["message"]["text"] == LONG
