@@ -12,16 +12,22 @@ from pathlib import Path
 import psycopg
 import pytest
 from click.testing import CliRunner
+from django_redis import get_redis_connection
 
 from mundap.cli import backup, restore
 from mundap.cli.archives import DATABASE, MANIFEST, open_archive
 from mundap.cli.kept_settings import settings_without_secrets
-from mundap.errors import InvalidInput
+from mundap.errors import Conflict, InvalidInput
 from tests.cli.conftest import Run
 
 WRITE_USER = """
     INSERT INTO accounts_user (id, password, is_superuser, email, language, is_staff, is_active, date_joined, theme)
     VALUES (gen_random_uuid(), '', false, gen_random_uuid() || '@example.org', '', false, true, now(), '')
+"""
+MAKE_TOKEN = """
+from mundap.accounts import services, tokens
+root, _is_new = services.make_admin("root@example.org", password="correct horse battery staple")
+print(tokens.make_token(root, name="backup")[1])
 """
 
 
@@ -30,8 +36,7 @@ def made(
     run: Run, handbook: Path, command_environment: dict[str, str], tmp_path_factory
 ) -> tuple[Path, dict, str]:
     """A backup, what its command said, and the API token of somebody in it."""
-    assert run("create-admin", "root@example.org").returncode == 0
-    token = run("create-token", "root@example.org").stdout.strip()
+    token = run("shell", "-v", "0", "-c", MAKE_TOKEN).stdout.strip()
     path = tmp_path_factory.mktemp("backups") / "mundap.zip"
     is_over = threading.Event()
 
@@ -56,19 +61,25 @@ def test_an_empty_installation_becomes_what_it_holds(
 ) -> None:
     path, said, token = made
     url = new_database("restored")
+    redis = get_redis_connection("default")
+    redis.set("mundap1:of-another-time", "x")
+    redis.set("somebody-elses", "x")
     done = run("restore", str(path), "--json", DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
     restored = json.loads(done.stdout)
     assert restored["rows"] == said["rows"]
     assert restored["other_keys"] == []
+    assert [redis.exists(key) for key in ("mundap1:of-another-time", "somebody-elses")] == [0, 1]
     answer = run("ask", "How much holiday is there?", "--collection", "handbook", DATABASE_URL=url)
     assert "thirty days" in answer.stdout
     who = f"from mundap.accounts.tokens import find_token; print(find_token({token!r}).user.email)"
     assert run("shell", "-v", "0", "-c", who, DATABASE_URL=url).stdout.strip() == "root@example.org"
-    # It holds something now, and that is not replaced unasked.
-    refused = run("restore", str(path), DATABASE_URL=url)
-    assert refused.returncode == 1
-    assert "--replace" in refused.stderr
+    # It holds something now, and that is not replaced unasked, nor while others use it.
+    with psycopg.connect(url, autocommit=True) as target, psycopg.connect(url):
+        with pytest.raises(Conflict, match="--replace"):
+            restore._require_room(target, replace=False)
+        with pytest.raises(Conflict, match="1 other connections"):
+            restore._require_room(target, replace=True)
 
 
 def test_nothing_is_changed_unless_all_is_restored(

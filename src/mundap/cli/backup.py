@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -60,6 +60,7 @@ def command(target: Path, *, keep: int | None, without_vectors: bool, is_json: b
     path = _path_in(target, is_folder=keep is not None)
     with started(is_migrated=False):  # a new version, too, makes it of what the one before left
         manifest = write_backup(path, settings=settings, without_vectors=without_vectors)
+        note("backup.made", path)
     deleted = _delete_older(path.parent, keep=keep) if keep else []
     report = {
         "file": str(path.resolve()),
@@ -75,6 +76,16 @@ def command(target: Path, *, keep: int | None, without_vectors: bool, is_json: b
     click.echo(f"Its secrets are not in it; keep {', '.join(SECRETS)} elsewhere.")
     for each in deleted:
         click.echo(f"Deleted {each}.")
+
+
+def note(action: str, path: Path) -> None:
+    """Write a line of the audit log, where the database has one already."""
+    from django.db import DatabaseError
+
+    from mundap.accounts import audit
+
+    with suppress(DatabaseError):
+        audit.record(action, about=f"file:{path.name}")
 
 
 def _path_in(target: Path, *, is_folder: bool) -> Path:

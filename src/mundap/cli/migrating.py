@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 import click
 import psycopg
 from django.apps import apps
+from django.conf import settings
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management import call_command, execute_from_command_line
 from django.db import DatabaseError, OperationalError, connection
@@ -140,7 +141,7 @@ def _refuse_newer(executor: MigrationExecutor) -> None:
     ours = {config.label for config in apps.get_app_configs() if config.name.startswith("mundap.")}
     known = set(loader.disk_migrations)
     newer = sorted(key for key in loader.applied_migrations if key[0] in ours and key not in known)
-    if not newer or env.flag("MUNDAP_NEWER_DATABASE", default=False):
+    if not newer or settings.SERVES_NEWER_DATABASE:
         return
     leaves = {app: name for app, name in loader.graph.leaf_nodes() if app in ours}
     back = "\n".join(

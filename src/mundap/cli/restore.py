@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from mundap.cli.archives import CHUNK_BYTES, Archive, open_archive
-from mundap.cli.backup import require_success, with_progress
+from mundap.cli.backup import note, require_success, with_progress
 from mundap.cli.postgres_tools import Tools, find_tools
 from mundap.cli.runtime import started
 from mundap.config import env
@@ -91,6 +91,7 @@ def restore(archive: Archive, *, replace: bool) -> list[str]:
     _load(tools, archive, emptying=emptying)
     bring_up_to_date()
     _forget_cached()
+    note("backup.restored", archive.path)
     return _other_keys(archive.manifest["keys"])
 
 
@@ -216,13 +217,16 @@ def _recount(archive: Archive) -> str:
 
 def _forget_cached() -> None:
     """Empty what Redis holds of ours: it is of another time."""
-    from django_redis import get_redis_connection
+    from django.conf import settings
     from redis.exceptions import RedisError
 
+    from mundap.config.redis_servers import open_client
+
     try:
-        redis = get_redis_connection("default")
-        for key in redis.scan_iter(match="mundap1:*", count=1000):
-            redis.unlink(key)
+        for address in {settings.REDIS_URL, settings.CACHE_REDIS_URL or settings.REDIS_URL}:
+            with open_client(address, timeout_seconds=2) as redis:
+                for key in redis.scan_iter(match="mundap1:*", count=1000):
+                    redis.unlink(key)
     except (RedisError, OSError) as exc:
         click.echo(f"Redis could not be emptied, which does no harm: {exc}", err=True)
 

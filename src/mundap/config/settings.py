@@ -59,6 +59,8 @@ DATABASE_DIRECT = (
 )
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_DIRECT)
 PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=not DATABASE_DIRECT)
+# One that the next version has changed already, in going back to this one.
+SERVES_NEWER_DATABASE = env.flag("MUNDAP_NEWER_DATABASE", default=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url(
     "REDIS_URL", schemes=(*SCHEMES, *CLUSTER_SCHEMES), default="redis://127.0.0.1:6379/0"
