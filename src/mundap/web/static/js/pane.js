@@ -117,9 +117,9 @@ function back() {
 function showLink() {
   if (!marked) return;
   marked.scrollIntoView({ block: "nearest" });
-  const sheet = pane.getBoundingClientRect();
-  const covered = marked.getBoundingClientRect().bottom + LINE_PX - sheet.top;
-  if (!sheet.left && covered > 0) scrollBy({ top: covered });
+  const top = innerHeight - pane.offsetHeight; // where it will be: it may still be on its way
+  const covered = marked.getBoundingClientRect().bottom + LINE_PX - top;
+  if (!pane.offsetLeft && covered > 0) scrollBy({ top: covered });
 }
 
 function neighbours() {
