@@ -6,6 +6,7 @@ import pickle
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -78,6 +79,20 @@ def test_turns_outside_rest_framework(rates) -> None:
         require_rate("turns", "somebody")
     assert refused.value.extra["retry_after_seconds"] > 0
     require_rate("turns", "somebody else")
+
+
+def test_requests_at_once_are_all_counted(rates) -> None:
+    rates(turns="20/day")
+
+    def is_let_in(_number: int) -> bool:
+        try:
+            require_rate("turns", "somebody")
+        except LimitReached:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        assert sum(threads.map(is_let_in, range(64))) == 20
 
 
 def test_without_redis_everybody_is_let_in(alice_client: Client, rates, settings) -> None:
