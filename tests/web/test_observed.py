@@ -364,9 +364,12 @@ def test_what_was_done_is_counted(value: Callable[..., float]) -> None:
     assert value("first_token_seconds_count") >= 1
     assert value("requests_total", method="POST", route="chats", status="200") == 1
     assert value("requests_total", method="OTHER", route="chats", status="405") == 1
-    assert value("model_calls_total", model="scripted", result="ok") == 3
-    assert value("model_calls_total", model="scripted", result="refused_key") >= 1
-    assert value("model_calls_total", model="scripted", result="busy") >= 1
+    for purpose in ("queries", "answer", "title"):
+        named = {"model": "scripted", "purpose": purpose}
+        assert value("model_calls_total", result="ok", **named) == 1
+        assert value("model_seconds_count", **named) >= 1
+    assert value("model_calls_total", result="refused_key", **(named | {"purpose": "answer"})) == 1
+    assert value("model_calls_total", result="busy", **(named | {"purpose": "queries"})) >= 1
     assert value("model_tokens_total", model="scripted", direction="prompt") == 30
     assert value("model_tokens_total", model="scripted", direction="completion") > 10
     assert value("search_seconds_count", step="find") >= 1

@@ -70,7 +70,7 @@ class AccountAdapter(DefaultAccountAdapter):
         email = credentials.get("email", "")
         if count_login(email=email, address=client_address(request)):
             return
-        metrics.refusals.labels("login").inc()
+        metrics.refusals.labels("attempts").inc()
         error = self.validation_error("too_many_login_attempts")
         if not wants_json(request):
             raise error

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt
+from mundap.config import metrics
 from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
 from mundap.errors import LimitReached, MundapError, NotAllowed
@@ -88,6 +89,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
             )
         limit = _LIMITS.get(name)
         if limit and not count_attempt(Attempt(limit, (client_address(request),))):
+            metrics.refusals.labels("attempts").inc()
             raise LimitReached(
                 _("Too many attempts. Try again later."),
                 extra={"retry_after_seconds": limit.seconds},

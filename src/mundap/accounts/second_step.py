@@ -44,7 +44,7 @@ class _CodeOnce:
         """Return the code. Raises ValidationError, the same for wrong and used ones."""
         attempt = Attempt(CODES_BY_ACCOUNT, (str(self.user.pk),))
         if not count_attempt(attempt):
-            metrics.refusals.labels("login").inc()
+            metrics.refusals.labels("attempts").inc()
             raise get_account_adapter().validation_error("too_many_login_attempts")
         code: str = self.cleaned_data["code"]
         for authenticator in Authenticator.objects.filter(user=self.user):

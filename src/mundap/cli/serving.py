@@ -35,7 +35,7 @@ def serve(listener: socket.socket) -> None:
 
     config = uvicorn.Config(
         application,
-        log_level=settings.LOG_LEVEL.lower(),
+        log_config=None,  # ours is in force already
         access_log=False,
         lifespan="on",
         ws="none",

@@ -82,10 +82,15 @@ answers = Counter(
 
 # --- models
 model_calls = Counter(
-    "mundap_model_calls", "Calls of the language model, by how they ended.", ["model", "result"]
+    "mundap_model_calls",
+    "Calls of the language model, by how they ended.",
+    ["model", "purpose", "result"],
 )
 model_seconds = Histogram(
-    "mundap_model_seconds", "Time a call of the language model took.", ["model"], buckets=_LONG
+    "mundap_model_seconds",
+    "Time a call of the language model took.",
+    ["model", "purpose"],
+    buckets=_LONG,
 )
 model_tokens = Counter(
     "mundap_model_tokens",
@@ -127,7 +132,7 @@ _FROM_ZERO: tuple[tuple[Counter, tuple[str, ...]], ...] = (
     (cache_misses, ("absent", "rev", "etag", "owner", "tag", "error")),
     (cache_fills, ("stored", "dropped", "failed")),
     (cache_self_checks, ("same", "changed", "different")),
-    (refusals, ("user", "address", "turns", "turns_running", "server_busy", "login")),
+    (refusals, ("user", "address", "turns", "turns_running", "server_busy", "attempts")),
     (logins, ("succeeded", "failed")),
     (turns_ended, ("complete", "stopped", "failed", "interrupted")),
     (answers, ("answered", "not_in_documents")),

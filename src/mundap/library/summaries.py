@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from uuid_utils.compat import uuid7
 
 from mundap.accounts.models import User
+from mundap.config import metrics
 from mundap.errors import LimitReached
 from mundap.library.models import Passage, Summary
 
@@ -56,6 +57,7 @@ def claim(
     is_free = ~making & ~Q(state=Summary.State.READY) | making & Q(lease_until__lt=Now())
     running = Summary.objects.filter(making, requested_by=user, lease_until__gte=Now())
     if same.filter(is_free).exists() and running.count() >= settings.TURNS_PER_USER:
+        metrics.refusals.labels("summaries_running").inc()
         raise LimitReached(
             _("You have %(limit)d summaries being made. Wait until one of them is ready.")
             % {"limit": settings.TURNS_PER_USER}

@@ -124,10 +124,14 @@ def _result(error: ModelError) -> str:
 
 
 @contextmanager
-def _observed() -> Iterator[tracing.Span]:
+def _observed(purpose: Purpose) -> Iterator[tracing.Span]:
     """Count a call of the model and its time, and give its span."""
     model, begun, result = settings.CHAT_MODEL, time.perf_counter(), "ok"
-    named = {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
+    named = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": model,
+        "mundap.purpose": purpose,
+    }
     try:
         with tracing.span("model", named, kind="client", is_leaf=True) as span:
             yield span
@@ -138,8 +142,8 @@ def _observed() -> Iterator[tracing.Span]:
         result = "cancelled"
         raise
     finally:
-        metrics.model_calls.labels(model, result).inc()
-        metrics.model_seconds.labels(model).observe(time.perf_counter() - begun)
+        metrics.model_calls.labels(model, purpose, result).inc()
+        metrics.model_seconds.labels(model, purpose).observe(time.perf_counter() - begun)
 
 
 def _counted(prompt_tokens: int, completion_tokens: int, span: tracing.Span) -> Usage:
@@ -184,7 +188,7 @@ async def stream_chat(
     without a finish reason was cut off and raises, so that half an answer never passes for a whole one.
     """
     is_finished = False
-    with _observed() as span:
+    with _observed(purpose) as span:
         with _endpoint_errors(), _noted(purpose, messages) as call:
             # The SDK sends the request; its lines are read here, because building its models for each token costs
             # three times what the rest of a token does.
@@ -230,7 +234,7 @@ async def complete(
     max_tokens: int | None = None,
 ) -> str:
     """Return the model's whole reply, stripped, or raise ModelTimeout in time. Raises as `stream_chat` does."""
-    with _observed() as span, _endpoint_errors(), _noted(purpose, messages) as call:
+    with _observed(purpose) as span, _endpoint_errors(), _noted(purpose, messages) as call:
         # The SDK's own limit is for each step of each of its attempts; this one is for all of them.
         async with asyncio.timeout(timeout_seconds):
             reply = await _client().chat.completions.create(
