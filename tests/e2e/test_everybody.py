@@ -78,6 +78,7 @@ def reader(
     page.locator("input[type=email]").fill(ADMIN)
     page.locator("input[type=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
+    page.wait_for_url(f"{server}/")  # and for its scripts: they take the Enter that sends
     script(e2e_model, RICH)
     ask(page)
     expect(page.locator(".answer .actions")).to_be_visible()
