@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
@@ -22,6 +22,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mundap.accounts.models import AuditEntry, User
+from mundap.config import logs
 from mundap.config.addresses import client_address
 
 # What is recorded, by a name that stays: the log keeps it for years.
@@ -96,7 +97,7 @@ def record(
         about=about[:200],
         details=dict(details or {}),
         address=None if address == "unknown" else address,
-        request_id=getattr(request, "request_id", ""),
+        request_id=logs.ids.get().get("request", ""),
     )
 
 
@@ -127,6 +128,24 @@ def note_origin(get_response: _GetResponse) -> Callable[[HttpRequest], Any]:
             _origin.reset(token)
 
     return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """That staff read a chat: when, which, and the reason that they gave."""
+
+    at: datetime
+    chat: str
+    reason: str
+
+
+def list_readings_of(user: User) -> list[Reading]:
+    """Return when staff read the user's chats, newest first, as far back as the log goes; 50 at most."""
+    entries = AuditEntry.objects.filter(whom=user, action="chat.read")[:50]
+    return [
+        Reading(entry.at, entry.about.removeprefix("chat:"), entry.details.get("reason", ""))
+        for entry in entries
+    ]
 
 
 def forget_old() -> int:

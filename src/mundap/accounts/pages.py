@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.i18n import set_language
 
+from mundap.accounts import audit
 from mundap.accounts.addresses import ask_to_change_address, change_address, read_link
 from mundap.accounts.forms import AddressForm, PreferencesForm, TokenForm
 from mundap.accounts.models import ApiToken, User
@@ -162,5 +163,9 @@ def delete_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def data(request: HttpRequest) -> HttpResponse:
-    """Taking one's data home, and deleting one's account; both are done by `chats.personal_pages`."""
-    return render(request, "settings/data.html")
+    """Taking one's data home, and deleting one's account; both are done by `chats.personal_pages`.
+
+    And what others see of it.
+    """
+    readings = audit.list_readings_of(cast("User", request.user))
+    return render(request, "settings/data.html", {"readings": readings})

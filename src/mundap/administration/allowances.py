@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mundap.accounts.models import Allowance, User
@@ -23,6 +25,17 @@ class AllowanceForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Allowance
         fields = ("user", "group", "questions_per_day", "tokens_per_month", "spending_per_month")
+
+    def clean(self) -> dict[str, Any]:
+        """Return the form's values. Raises ValidationError where it is nobody's, or that of two.
+
+        The constraint says so too, but a form leaves those out that look at what it does not have: the token.
+        """
+        given: dict[str, Any] = super().clean() or {}
+        owners = [given.get("user"), given.get("group"), self.instance.token_id]
+        if not self.errors and sum(owner is not None for owner in owners) != 1:
+            raise ValidationError(_("Choose either a user, a group or a token."))
+        return given
 
 
 @admin.register(Allowance)

@@ -98,7 +98,7 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
 class LookedAt(Listed):
     """A list of rows that are made elsewhere."""
 
-    permissions = ("view",)
+    permissions: tuple[str, ...] = ("view",)
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Return False."""

@@ -13,7 +13,7 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, ManyToManyField, Max, OuterRef, Q, QuerySet, Subquery
-from django.forms import CheckboxSelectMultiple
+from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -239,6 +239,14 @@ def _about(user: User) -> dict[str, Any]:
     }
 
 
+class _PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Permissions by their names, without the names of tables."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        """Return its name."""
+        return str(obj.name)
+
+
 @admin.register(Group)
 class GroupAdmin(Listed):
     """Groups, which collections can be shown to."""
@@ -250,17 +258,14 @@ class GroupAdmin(Listed):
     ordering = ["name"]
     search_fields = ["name"]
 
-    def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest | None, **options: Any
-    ) -> Any:
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """Return the permissions that mean something here, as boxes to tick."""
         options["queryset"] = Permission.objects.filter(self._meant()).select_related(
             "content_type"
         )
         options["widget"] = CheckboxSelectMultiple
-        field = super().formfield_for_manytomany(db_field, request, **options)
-        field.label_from_instance = lambda permission: permission.name  # type: ignore[union-attr]
-        return field
+        options["form_class"] = _PermissionField
+        return super().formfield_for_manytomany(db_field, request, **options)
 
     def _meant(self) -> Q:
         """Return which permissions these are, by what each list of the site knows."""

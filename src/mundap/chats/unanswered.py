@@ -119,14 +119,12 @@ def _plain(text: str) -> str:
 
 def _nearness(texts: Sequence[str]) -> _Matrix:
     """Return how near each two texts are; from 1 on they ask for the same."""
-    by_words = _by_words(texts)
-    if not has_embeddings() or len(texts) < 2:
-        return by_words
-    try:
-        return np.maximum(_by_meaning(texts), by_words)
-    except ModelError as exc:
-        _logger.warning("Unanswered questions are grouped by their words alone: %s", exc)
-        return by_words
+    if has_embeddings() and len(texts) > 1:
+        try:
+            return _by_meaning(texts)
+        except ModelError as exc:
+            _logger.warning("Unanswered questions are grouped by their words alone: %s", exc)
+    return _by_words(texts)
 
 
 def _by_meaning(texts: Sequence[str]) -> _Matrix:
@@ -146,10 +144,10 @@ def _by_words(texts: Sequence[str]) -> _Matrix:
     has = np.zeros((len(texts), len(words)))
     for row, each in enumerate(terms):
         has[row, [words[term] for term in each]] = 1
-    shared = (has * weights) @ has.T if words else np.zeros((len(texts), len(texts)))
+    shared = (has * weights) @ has.T
     own = np.diag(shared)
-    both = np.maximum(own[:, None] + own[None, :] - shared, 1e-6)
-    near: _Matrix = shared / both / _SHARED_WORDS
+    both = np.maximum(own[:, None] + own[None, :], 1e-6)
+    near: _Matrix = 2 * shared / both / _SHARED_WORDS  # Dice's coefficient
     return near
 
 
