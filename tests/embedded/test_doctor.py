@@ -305,9 +305,10 @@ def test_a_home_that_only_somebody_else_can_reach(tmp_path: Path) -> None:
     (tmp_path / "home" / "postgres").mkdir(parents=True)
     become_nobody = """
 import encodings.ascii, encodings.idna, os, sys
-import psycopg, redis
+import http.cookies, psycopg, redis
 from mundap.cli.doctor import command
 from mundap.cli.main import cli
+from mundap.config import logs
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 command(["--json"])
 """

@@ -33,7 +33,7 @@ COMMANDS = {
 
 # Those that may be asked for while the database is not up to date, or is to be taken back.
 _LEAVE_THE_DATABASE = {
-    *("check", "compilemessages", "makemessages", "makemigrations", "migrate", "showmigrations", "sqlmigrate"),
+    *("compilemessages", "makemessages", "makemigrations", "migrate", "showmigrations", "sqlmigrate"),
 }  # fmt: skip
 
 
