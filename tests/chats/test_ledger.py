@@ -111,8 +111,12 @@ def test_a_refused_call_costs_nothing(
 ) -> None:
     settings.QUERY_VARIANTS = False
     model.fail(status)
-    assert alice_api.ask(QUESTION).status_code >= 500
-    assert entered()["answer"].calls == 0
+    settings.QUESTIONS_PER_DAY = 1
+    body = {"model": "shelf", "messages": [{"role": "user", "content": QUESTION}]}
+    assert alice_api.ask(QUESTION).status_code >= 500  # and the question may be asked again
+    failed = alice_api.http.post(f"{alice_api.url}/v1/chat/completions", json=body)
+    assert failed.status_code >= 500
+    assert {(row.questions, row.calls) for row in entered().values()} == {(0, 0)}
     assert (spent(), Reservation.objects.count()) == (0, 0)
 
 

@@ -38,7 +38,7 @@ from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outb
 from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
-from mundap.chats.usage import Purpose
+from mundap.chats.usage import Payer, Purpose
 from mundap.chats.versions import Revision
 from mundap.config import logs, metrics, redis_client, tracing
 from mundap.config.threads import in_database_thread, in_lease_thread
@@ -165,7 +165,14 @@ class Runner:
             )
         finally:
             self._beginning -= 1
-        begun = Begun(completion, completion, completion, history=history, quotas=quotas)
+        begun = Begun(
+            completion,
+            completion,
+            completion,
+            history=history,
+            payer=Payer(user.pk, token),
+            quotas=quotas,
+        )
         live = LiveTurn(begun, user=user, question=question, collection=collection)
         live.is_wanted = False  # until its reader comes
         self._unstored[completion] = live
@@ -230,7 +237,7 @@ class Runner:
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work beside the answers; it is cancelled when the server stops."""
-        self._spawn(work)
+        self._spawn(work, is_carried=True)
 
     # --- a turn's tasks
     def _spawn(
@@ -336,14 +343,14 @@ class Runner:
         """Wait for the end of a completion, and tell its reader when it no longer counts."""
         generation, completion = cast("asyncio.Task[Ending]", live.generation), live.begun.turn
         await asyncio.wait([generation])
+        ending = live.ending() if generation.cancelled() else generation.result()
         try:
-            await in_database_thread(_end_completion, live)
+            await in_database_thread(_end_completion, live, ending)
         except Error:
             logger.warning("Completion %s counts until its lease ends", completion, exc_info=True)
         finally:
             del self._unstored[completion]
-            cut = generation.cancelled()
-            live.end(final_view(live, live.ending() if cut else generation.result()))
+            live.end(final_view(live, ending))
 
     async def _finish(self, live: LiveTurn, ending: Ending) -> TurnView:
         """Store the ending, waiting for a database that is away, and return what is stored."""
@@ -369,7 +376,7 @@ class Runner:
     def _store_end(self, live: LiveTurn, ending: Ending) -> TurnView:
         """Store the ending and return it, or what another process has stored before."""
         is_stored = turns.finish(live.begun.turn, ending, runner=self.name)
-        _settle(live, Purpose.ANSWER)
+        _settle(live, ending, Purpose.ANSWER)
         if is_stored:
             return final_view(live, ending)
         logger.warning("Turn %s has been finished already", live.begun.turn)
@@ -447,17 +454,19 @@ async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
     return live.ending(ModelError(_("The answer ended too early. Try again.")))
 
 
-def _settle(live: LiveTurn, purpose: Purpose) -> None:
+def _settle(live: LiveTurn, ending: Ending, purpose: Purpose) -> None:
     """Enter what the answer took of the model. The answer stands also where that fails; then a reaper estimates."""
     try:
         usage.settle(live.begun.turn, live.calls, answers_as=purpose)
+        if ending.status is State.FAILED and not ending.text:
+            usage.give_back(live.begun.payer, purpose)
     except Error:
         logger.warning("What %s took is estimated", live.begun.turn, exc_info=True)
 
 
-def _end_completion(live: LiveTurn) -> None:
+def _end_completion(live: LiveTurn, ending: Ending) -> None:
     completions.end(live.begun.turn)
-    _settle(live, Purpose.COMPLETION)
+    _settle(live, ending, Purpose.COMPLETION)
 
 
 async def _write_title(live: LiveTurn) -> None:

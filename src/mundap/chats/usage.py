@@ -121,7 +121,7 @@ def begin(
             "user": payer.user,
             "token": payer.token,
             "zone": settings.TIME_ZONE,
-            "model": settings.CHAT_MODEL[:MODEL_MAX_CHARACTERS] if client.has_model() else "",
+            "model": _model(),
             "purpose": purpose.value,
             "is_question": is_question,
             "is_reserved": most.tokens > 0,
@@ -137,6 +137,25 @@ def settle(use: UUID, calls: Sequence[Call], *, answers_as: Purpose = Purpose.AN
     """Replace what is reserved by what the calls took. Nothing happens where it has been settled before."""
     with connection.cursor() as cursor:
         cursor.execute(_add(_RESERVED), {"id": use} | _sums(calls, answers_as=answers_as))
+
+
+def give_back(payer: Payer, purpose: Purpose) -> None:
+    """Count a question of today less: there is nothing that answers it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE chats_modelusage SET questions = questions - 1
+            WHERE user_id = %(user)s AND token_id IS NOT DISTINCT FROM %(token)s AND day = {TODAY}
+              AND model = %(model)s AND purpose = %(purpose)s AND questions > 0
+            """,  # noqa: S608 - a constant
+            {
+                "user": payer.user,
+                "token": payer.token,
+                "zone": settings.TIME_ZONE,
+                "model": _model(),
+                "purpose": purpose.value,
+            },
+        )
 
 
 def charge(payer: Payer, calls: Sequence[Call]) -> None:
@@ -166,6 +185,11 @@ def settle_dead() -> None:
         made = most if answer_bytes is None else min(most, -(-answer_bytes // 3))
         call = Call("answer", model, given, reply_bytes=made * 3)
         settle(use, [call], answers_as=Purpose(purpose))
+
+
+def _model() -> str:
+    """Return the model that answers, nothing where quotations do."""
+    return settings.CHAT_MODEL[:MODEL_MAX_CHARACTERS] if client.has_model() else ""
 
 
 def _sums(calls: Iterable[Call], *, answers_as: Purpose = Purpose.ANSWER) -> dict[str, Any]:
