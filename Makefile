@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 DURATION ?= 600
-.PHONY: help install up test e2e chaos check bench pin messages
+THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py
+.PHONY: help install up test e2e nodes chaos check bench pin messages
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -25,12 +26,16 @@ up: $(VENV)/.installed  ## Start everything and serve on http://127.0.0.1:8000 u
 	$(BIN)/mundap up --port $(PORT)
 
 test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor Node
-	$(BIN)/python -m pytest -m "not e2e" -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 2 --dist loadfile --ignore tests/faults
 	$(BIN)/python -m pytest -m "not e2e" tests/faults  # alone: no other server may reap what the broken ones leave
-	@echo "Left out: the tests with a browser and with the AI SDK. Run them with: make e2e"
+	@echo "Left out: the tests with a browser and with the AI SDK (make e2e), and those with nginx and PgBouncer (make nodes)"
 
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
 	$(BIN)/python -m pytest -m e2e tests/e2e
+
+nodes: $(VENV)/.installed-dev  ## Run the tests behind nginx and PgBouncer (Debian: nginx-light, pgbouncer; as root, a worker in a network namespace)
+	$(BIN)/python -m pytest -m nodes -n 2 --dist loadfile tests/nodes
+	THROUGH_PGBOUNCER=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(THROUGH_PGBOUNCER_TESTS)
 
 chaos: $(VENV)/.installed-dev  ## Let three servers and everything around them fail for DURATION seconds (and SEED), and judge what people saw
 	@$(BIN)/python -m tests.faults.chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))

@@ -19,7 +19,7 @@ _SETTINGS = """
 * = host={host}
 
 [pgbouncer]
-listen_addr = 127.0.0.1
+listen_addr = {address}
 listen_port = {port}
 unix_socket_dir =
 auth_type = trust
@@ -34,14 +34,16 @@ logfile = {folder}/pgbouncer.log
 
 
 @contextmanager
-def pgbouncer(database_url: str, *, connections: int = SERVER_CONNECTIONS) -> Iterator[str]:
+def pgbouncer(database_url: str, *, address: str = "127.0.0.1") -> Iterator[str]:
     """Give the address of the database through a PgBouncer that is ended with the block."""
     parts = urlsplit(database_url)
     host = parse_qs(parts.query)["host"][0]
     folder = Path(tempfile.mkdtemp(prefix="mundap-bouncer-"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((address, 0)) as listener:
         port = listener.getsockname()[1]
-    settings = _SETTINGS.format(host=host, port=port, folder=folder, connections=connections)
+    settings = _SETTINGS.format(
+        host=host, address=address, port=port, folder=folder, connections=SERVER_CONNECTIONS
+    )
     (folder / "pgbouncer.ini").write_text(settings)
     (folder / "users.txt").write_text('"mundap" ""\n"postgres" ""\n')
     # Neither it nor PostgreSQL runs as root; who may pass to the socket is who PostgreSQL runs as.
@@ -57,19 +59,19 @@ def pgbouncer(database_url: str, *, connections: int = SERVER_CONNECTIONS) -> It
         **(account if os.geteuid() == 0 else {}),
     )
     try:
-        _wait_until_listening(process, port)
-        yield f"postgresql://{parts.username}@{parts.path}?host=127.0.0.1&port={port}"
+        _wait_until_listening(process, address, port)
+        yield f"postgresql://{parts.username}@{parts.path}?host={address}&port={port}"
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], address: str, port: int) -> None:
     for _attempt in range(500):
         assert process.poll() is None, "PgBouncer has ended"
         with socket.socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
+            if connection.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.01)
     raise TimeoutError("PgBouncer does not listen")

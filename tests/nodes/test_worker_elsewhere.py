@@ -1,0 +1,104 @@
+"""A worker on another machine: it has the network, PgBouncer and Redis in common with us, and no loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mundap.embedded.valkey import program
+from tests.chats.server import wait_for
+from tests.cli.conftest import COMMAND, HANDBOOK
+from tests.nodes.machine import Machine, another_machine
+from tests.pgbouncer import pgbouncer
+
+pytestmark = pytest.mark.nodes
+WAIT_SECONDS = 60.0
+PASSWORD = "between-two-machines"
+NEW = (
+    "from mundap.library.models import Collection; Collection.objects.create(slug='elsewhere', "
+    "title='Elsewhere', category='QUEUE', title_no=1, visibility='everyone', source={source!r})"
+)
+STATE = """
+    SELECT state, (SELECT count(*) FROM library_passage WHERE collection_id = c.id AND lexical IS NOT NULL)
+    FROM library_collection AS c WHERE slug = 'elsewhere'
+"""
+WORKERS = "SELECT name FROM library_worker"
+
+
+def test_it_migrates_reads_and_indexes(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(HANDBOOK, encoding="utf-8")
+    direct = _new_database("elsewhere")
+    with (
+        another_machine() as machine,
+        _valkey(tmp_path, machine) as redis,
+        pgbouncer(direct, address=machine.our_address) as database,
+    ):
+        environment = os.environ | {
+            "DATABASE_URL": database,
+            # The server itself is reached by its socket: a namespace divides the network alone.
+            "MUNDAP_DIRECT_DATABASE_URL": direct,
+            "REDIS_URL": redis,
+            "MUNDAP_HOME": str(tmp_path / "its home"),
+            "MUNDAP_EMBEDDING_BASE_URL": f"http://{machine.our_address}:1/v1",
+            "MUNDAP_EMBEDDING_MODEL": "away",
+        }
+        with _worker(machine, environment), psycopg.connect(direct, autocommit=True) as connection:
+            wait_for(lambda: _has_worker(connection), seconds=WAIT_SECONDS)
+            new = NEW.format(source=f"dir:{tmp_path}")
+            at_home = environment | {"MUNDAP_HOME": str(tmp_path / "our home")}
+            subprocess.run([*COMMAND, "shell", "-v", "0", "-c", new], env=at_home, check=True)
+            wait_for(lambda: _is_ready(connection), seconds=WAIT_SECONDS)
+
+
+def _has_worker(connection: psycopg.Connection) -> bool:
+    """Tell whether one is there, in a database that it has made ready."""
+    if connection.execute("SELECT to_regclass('library_worker')").fetchone() == (None,):
+        return False
+    return connection.execute("SELECT count(*) FROM library_worker").fetchone() == (1,)
+
+
+def _is_ready(connection: psycopg.Connection) -> bool:
+    row = connection.execute(STATE).fetchone()
+    return bool(row and row[0] == "ready" and row[1])
+
+
+@contextmanager
+def _worker(machine: Machine, environment: dict[str, str]) -> Iterator[None]:
+    command = [*machine.prefix, *COMMAND, "worker", "--concurrency", "2", "--processes", "1"]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _valkey(folder: Path, machine: Machine) -> Iterator[str]:
+    """A Valkey that listens to the other machine, with a password; gives its address."""
+    with socket.create_server((machine.our_address, 0)) as listener:
+        port = listener.getsockname()[1]
+    options = {"bind": machine.our_address, "port": str(port), "requirepass": PASSWORD}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    command = [str(program()), *words, "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield f"redis://:{PASSWORD}@{machine.our_address}:{port}/0"
+        finally:
+            process.kill()
+
+
+def _new_database(name: str) -> str:
+    """Make an empty database on the tests' server; return its address."""
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return url.replace("/mundap?", f"/{name}?")
