@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from django_redis import get_redis_connection
 
-from mundap.cli import backup, restore
+from mundap.cli import backup, postgres_tools, restore
 from mundap.cli.archives import DATABASE, MANIFEST, open_archive
 from mundap.cli.kept_settings import settings_without_secrets
-from mundap.errors import Conflict, InvalidInput
+from mundap.errors import ConfigurationError, Conflict, InvalidInput
 from tests.cli.conftest import Run
 
 WRITE_USER = """
@@ -164,6 +164,23 @@ def test_where_it_cannot_go_is_said(tmp_path: Path) -> None:
     }.items():
         done = CliRunner().invoke(backup.command, [str(tmp_path / target)])
         assert words in str(done.exception)
+
+
+def test_programs_are_as_new_as_the_server_and_encrypt_where_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    own = postgres_tools._choose(15, is_encrypted=False)
+    assert own == postgres_tools._choose(18, is_encrypted=False)
+    for version, is_encrypted in ((19, False), (15, True)):
+        with pytest.raises(ConfigurationError, match=f"postgresql-client-{version}"):
+            postgres_tools._choose(version, is_encrypted=is_encrypted)
+    for name in ("pg_dump", "pg_restore", "psql"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 19.2 (Debian)'\n")
+        (tmp_path / name).chmod(0o755)
+    assert postgres_tools._choose(18, is_encrypted=False) == own
+    assert postgres_tools._choose(19, is_encrypted=False) == tmp_path
+    assert postgres_tools._choose(15, is_encrypted=True) == tmp_path
 
 
 def test_settings_are_kept_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

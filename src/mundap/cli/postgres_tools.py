@@ -55,9 +55,16 @@ def find_tools(url: str) -> Tools:
         raise ConfigurationError(f"The database cannot be reached: {str(exc).strip()}.") from exc
     options = conninfo_to_dict(url)
     password = str(options.pop("password", None) or "")
+    return Tools(
+        _choose(version, is_encrypted=is_encrypted), make_conninfo("", **options), password
+    )
+
+
+def _choose(version: int, *, is_encrypted: bool) -> Path:
+    """Return the folder of programs for a server of this major version. Raises ConfigurationError."""
     for folder in (_system_folder(),) if is_encrypted else (_own_folder(), _system_folder()):
         if folder and _major_version(folder) >= version:
-            return Tools(folder, make_conninfo("", **options), password)
+            return folder
     encrypted = (
         ", and the connection is encrypted, which Mundap's own cannot" if is_encrypted else ""
     )
