@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from mundap.chats.shapes import error_json
+from mundap.config import metrics
 from mundap.errors import MundapError, ServiceUnavailable
 
 LEASE_SECONDS = 15
@@ -122,6 +123,7 @@ def interrupt(turn: UUID, *, streamed: str = "") -> None:
             """,
             {"turn": turn, "streamed": streamed, "error": json.dumps(error_json(interruption()))},
         )
+        metrics.turns_ended.labels("interrupted").inc(len(cursor.fetchall()))
 
 
 def interruption() -> MundapError:

@@ -34,6 +34,7 @@ from mundap.chats.runner import get_runner
 from mundap.chats.shapes import citation_json, error_json
 from mundap.chats.turns import lock_posts
 from mundap.chats.usage import Payer, Purpose
+from mundap.config import tracing
 from mundap.config.threads import in_database_thread, in_lease_thread
 from mundap.errors import Conflict, MundapError
 from mundap.library import summaries
@@ -130,12 +131,13 @@ async def _make(held: Claim, content: Content, language: str) -> None:
     note_calls_in(calls)
     keeper = asyncio.create_task(_keep(held))
     try:
-        text, cited = await summarise(
-            content,
-            language=language,
-            known=await in_database_thread(summaries.replies_of, held),
-            on_reply=partial(_add_reply, held),
-        )
+        with tracing.span("summary"):
+            text, cited = await summarise(
+                content,
+                language=language,
+                known=await in_database_thread(summaries.replies_of, held),
+                on_reply=partial(_add_reply, held),
+            )
         stored = [
             {"number": each.number, "quote": each.quote, "supported": each.supported}
             for each in cited

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.functional import SimpleLazyObject
 from prometheus_client import Counter, Histogram
 
 from mundap.config import logs, metrics, tracing
@@ -49,7 +50,7 @@ class Seen:
             self.route = logs.route_of(self.request)
             # Looked at only where it was asked for: whose a request is costs a query.
             user = getattr(self.request, "_cached_user", None) or self.request.__dict__.get("user")
-            if user is not None and type(user).__name__ != "SimpleLazyObject" and user.pk:
+            if user is not None and type(user) is not SimpleLazyObject and user.pk:
                 self.user = str(user.pk)
 
 

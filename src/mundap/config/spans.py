@@ -28,7 +28,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mundap.config import logs
-from mundap.config.tracing import Kind, Span, Tracer, Value
+from mundap.config.tracing import NOTHING, Kind, Span, Tracer, Value
 
 _LOW = (1 << 64) - 1
 _KINDS = {
@@ -95,12 +95,16 @@ class _Tracer:
         self._sampler = provider.sampler
 
     def span(self, name: str, *, kind: Kind, parent: str, run: UUID | None, is_leaf: bool) -> Span:
+        here = trace.get_current_span().get_span_context()
+        if kind == "client" and not here.is_valid:
+            return (
+                NOTHING  # a call by itself, as a worker's for each batch of passages, tells nothing
+            )
         around: otel_context.Context | None = None
         links = []
         if parent:
             around = _propagator.extract({"traceparent": parent}, otel_context.Context())
         elif run:
-            here = trace.get_current_span().get_span_context()
             links = [trace.Link(here)] if here.is_valid and here.trace_id != run.int else []
             around = self._around(run)
         span = self._tracer.start_span(name, around, kind=_KINDS[kind], links=links)
