@@ -157,7 +157,10 @@ def test_tokens_a_month(
     alice_api: Api, users: dict[str, User], settings, model: ScriptedModel
 ) -> None:
     settings.TOKENS_PER_MONTH = 1000
-    spend(users["alice"], tokens=1000)
+    spend(users["alice"], tokens=999)
+    told = alice_api.get("usage/").json()["tokens_per_month"]
+    assert (told["allowed"], told["used"], told["left"]) == (1000, 999, 1)
+    spend(users["alice"], tokens=1)
     refused = alice_api.ask(QUESTION)
     assert (refused.status_code, refused.json()["error"]["quota"]) == (429, "tokens_per_month")
     assert int(refused.headers["Retry-After"]) <= 31 * 86_400

@@ -30,9 +30,7 @@ from mundap.config import metrics
 from mundap.config.quotas import Quota, openai_headers, rate_limit_headers
 from mundap.errors import QuotaReached
 
-_SPENDING_LOCK = (
-    20_004  # the class of our advisory locks: who looks at what little all may yet spend
-)
+_SPENDING_LOCK = 20_004  # the class of our advisory locks: who looks at what all may yet spend
 _WAIT_SECONDS = 5  # for what running answers have reserved and will mostly give back
 _MESSAGES = {
     "questions_per_day": gettext_lazy(
@@ -62,9 +60,9 @@ _USED = f"""
     SELECT
         coalesce(sum(u.questions) FILTER (WHERE u.day = clock.day), 0),
         coalesce(sum(u.questions) FILTER (WHERE u.day = clock.day AND u.token_id = %(token)s), 0),
-        coalesce(sum(u.input_tokens + u.output_tokens), 0),
+        coalesce(sum(u.input_tokens + u.output_tokens), 0)::bigint,
         coalesce(sum(u.cost), 0),
-        (SELECT coalesce(sum(input_tokens + output_tokens), 0) FROM chats_reservation WHERE user_id = %(user)s),
+        (SELECT coalesce(sum(input_tokens + output_tokens), 0)::bigint FROM chats_reservation WHERE user_id = %(user)s),
         (SELECT coalesce(sum(cost), 0) FROM chats_reservation WHERE user_id = %(user)s),
         (clock.day + 1)::timestamp AT TIME ZONE %(zone)s,
         (clock.month + interval '1 month') AT TIME ZONE %(zone)s,
