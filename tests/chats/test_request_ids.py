@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 
+import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from mundap.chats.models import Chat
-from tests.chats.server import Api
+from tests.chats.conftest import QUESTION
+from tests.chats.server import Api, wait_for
+from tests.scripted_model import ScriptedModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MADE = re.compile(r"[0-9a-f]{32}")
@@ -34,3 +38,17 @@ def test_a_trusted_proxy_s_is_taken_where_it_makes_sense(nobody: Api, settings) 
         assert nobody.get("chats/", X_Request_ID=given).headers["x-request-id"] == given
     for given in ("short", "x" * 65, "two words", "a;b;c;d;e", "-leading-dash", "<script>alert"):
         assert MADE.fullmatch(nobody.get("chats/", X_Request_ID=given).headers["x-request-id"])
+
+
+def test_a_client_that_leaves_before_the_reply_is_counted_as_such(
+    alice_api: Api, model: ScriptedModel
+) -> None:
+    left = {"method": "POST", "route": "chats", "status": "499"}
+    before = REGISTRY.get_sample_value("mundap_requests_total", left) or 0
+    model.say("redis cache")
+    model.say("Use the Redis backend [1].", hold_after=0)
+    body = {"text": QUESTION, "collection": "shelf"}
+    with pytest.raises(httpx2.ReadTimeout):
+        alice_api.http.post("chats/", json=body, timeout=0.5)
+    wait_for(lambda: REGISTRY.get_sample_value("mundap_requests_total", left) == before + 1)
+    model.release()
