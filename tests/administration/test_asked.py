@@ -295,7 +295,7 @@ def test_the_log_is_searched_and_taken_away(
         assert len(soup(admin_client, f"{page}?{query}").select("#result_list tbody tr")) == count
     assert staff_client.get(f"{page}export/").status_code == 403
     reply = admin_client.get(f"{page}export/?action=token.made")
-    table = list(csv.reader(io.StringIO(b"".join(reply.streaming_content).decode())))
+    table = list(csv.reader(io.StringIO(reply.content.decode())))
     assert [row[3] for row in table] == ["action", "token.made"]
     assert table[1][2] == bob.email
     assert AuditEntry.objects.first().action == "log.exported"  # type: ignore[union-attr]

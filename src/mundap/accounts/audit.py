@@ -53,7 +53,6 @@ ACTIONS: dict[str, Promise] = {
     "evaluation.deleted": _("evaluation deleted"),
     "chat.read": _("chat read by staff"),
     "log.exported": _("audit log exported"),
-    "questions.exported": _("questions exported"),
     "backup.made": _("backup made"),
     "backup.restored": _("backup restored"),
 }

@@ -167,7 +167,8 @@ class AuditEntry(models.Model):
     """A line of the audit log, written by `audit.record`. It is never changed, and deleted by its age alone.
 
     A trigger (migration 0004) sees to that. When somebody's account is deleted, their lines stay without them: the
-    trigger lets `actor` and `whom` become NULL, and takes the address and the name of what was theirs with them.
+    trigger lets `actor` and `whom` become NULL, and takes with them the address, the name of what was theirs, and the
+    reason for which it was read.
     """
 
     class Via(models.TextChoices):

@@ -92,7 +92,9 @@ def feedback(request: HttpRequest) -> HttpResponse:
     if given["reason"] in REASONS:
         rows = rows.filter(comment__startswith=given["reason"])
     page = BoundedPaginator(rows, _FEEDBACK_AT_ONCE).get_page(request.GET.get("p"))
-    visible = {one.pk for one in list_collections_for(cast("User", request.user))}
+    shown = {message.chat.collection_id for message in page.object_list}
+    seen = list_collections_for(cast("User", request.user)).filter(pk__in=shown)
+    visible = set(seen.values_list("pk", flat=True))
     named = _named_passages(page.object_list)
     context = admin.site.each_context(request) | {
         "title": "",

@@ -131,6 +131,10 @@ class AdministrationSite(AdminSite):
 
     password_change_done = password_change
 
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Refuse: no form here completes what is typed, and it would name chats by their titles."""
+        raise Http404
+
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ BEGIN
     END IF;
     IF NEW.whom_id IS DISTINCT FROM OLD.whom_id THEN
         NEW.about := '';
+        NEW.details := NEW.details - 'reason';
         IF NEW.actor_id IS NULL THEN
             NEW.address := NULL;
         END IF;
