@@ -10,3 +10,8 @@ for name in SECRET_KEY MUNDAP_TOKEN_KEY MUNDAP_CACHE_KEY MUNDAP_EMBEDDING_API_KE
     printf '%s=%s\n' "$name" "$(od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n')" >> "$file"
     echo "$file: made $name" >&2
 done
+if ! grep -q "^DATABASE_URL=." "$file"; then
+    password=$(sed -n 's/^POSTGRES_PASSWORD=//p' "$file" | tail -n 1)
+    echo "DATABASE_URL=postgresql://mundap:$password@postgres:5432/mundap" >> "$file"
+    echo "$file: made DATABASE_URL" >&2
+fi

@@ -21,6 +21,7 @@ SECRETS = (
     "MUNDAP_CACHE_KEY",
     "MUNDAP_EMBEDDING_API_KEY",
     "POSTGRES_PASSWORD",
+    "DATABASE_URL",
 )
 
 
@@ -66,7 +67,6 @@ def test_running_answers_may_end_before_a_web_process_is_killed() -> None:
 def test_the_addresses_are_those_of_the_containers() -> None:
     environment = SERVICES["web"]["environment"]
     assert environment["REDIS_URL"] == "${REDIS_URL:-redis://redis:6379/1}"
-    assert "@postgres:5432/mundap" in environment["DATABASE_URL"]
     assert environment["MUNDAP_TRUSTED_PROXIES"] == "1"
 
 
@@ -89,7 +89,9 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
         lines = dict(line.split("=", 1) for line in env.read_text(encoding="utf-8").splitlines())
         assert lines["SECRET_KEY"] == "my-own"
         assert lines["MUNDAP_DOMAIN"] == "ask.example.org"
-        made = [lines[name] for name in SECRETS[1:]]
+        url = f"postgresql://mundap:{lines['POSTGRES_PASSWORD']}@postgres:5432/mundap"
+        assert lines["DATABASE_URL"] == url
+        made = [lines[name] for name in SECRETS[1:-1]]
         assert all(re.fullmatch("[0-9a-f]{64}", value) for value in made)
         assert len(set(made)) == len(made)
         assert len(lines) == len(env.read_text(encoding="utf-8").splitlines())
