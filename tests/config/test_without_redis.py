@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from redis import Redis
 
-from mundap.accounts.models import User
+from mundap.accounts.models import Allowance, User
 from mundap.library.models import Collection
 from tests.chats.conftest import QUESTION, api_of
 from tests.chats.server import Api, serving_process, wait_for
@@ -52,7 +52,8 @@ def http(server: str) -> Iterator[httpx2.Client]:
         yield client
 
 
-def test_conversations_go_on(shelf: Collection, alice_api: Api) -> None:
+def test_conversations_go_on(shelf: Collection, alice: User, alice_api: Api) -> None:
+    Allowance.objects.create(user=alice, questions_per_day=2)
     asked = alice_api.ask(QUESTION)
     assert asked.status_code == 200
     chat, answer = asked.json()["chat"], asked.json()["message"]
@@ -68,6 +69,8 @@ def test_conversations_go_on(shelf: Collection, alice_api: Api) -> None:
     assert len(alice_api.get(f"chats/{chat}/").json()["messages"]) == 4
     assert [each["id"] for each in alice_api.get("chats/").json()["results"]] == [chat]
     assert alice_api.get(f"chatbot/{chat}/").status_code == 200
+    refused = alice_api.ask(QUESTION, chat=chat)  # this limit is kept in Postgres
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_reached")
     assert alice_api.http.delete(f"chats/{chat}/").status_code == 204
     assert alice_api.get(f"chats/{chat}/").status_code == 404
 
