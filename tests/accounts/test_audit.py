@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
+from django.test import Client
 
 from mundap.accounts import audit
 from mundap.accounts.models import AuditEntry, User
+from mundap.accounts.services import make_admin
+from mundap.accounts.tokens import make_token
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +75,53 @@ def test_it_lets_go_of_who_is_deleted(line: AuditEntry, alice: User, bob: User) 
 def test_who_does_something_without_a_request_is_named(db) -> None:
     audit.record("backup.made")
     assert AuditEntry.objects.get().via == AuditEntry.Via.WORKER
+
+
+def actions(user: User) -> list[str]:
+    lines = AuditEntry.objects.filter(whom=user).order_by("id")
+    assert {line.actor for line in lines} == {user}
+    return [line.action for line in lines]
+
+
+def test_what_people_do_with_their_own_accounts(alice: User, alice_client: Client) -> None:
+    form = {"oldpassword": PASSWORD, "password1": "another good phrase"}
+    form["password2"] = form["password1"]
+    assert alice_client.post("/accounts/password/change/", form).status_code == 302
+    made = alice_client.post("/api/v1/tokens/", {"name": "x"}, "application/json")
+    token = made.json()["id"]
+    assert alice_client.delete(f"/api/v1/tokens/{token}/").status_code == 204
+    form = {"email": "alice@new.example", "password": "another good phrase"}
+    alice_client.post("/settings/address/", form)
+    done = actions(alice)
+    assert done == ["password.changed", "token.made", "token.taken_back", "address.changed"]
+    first = AuditEntry.objects.earliest("id")
+    assert (first.via, first.address) == ("person", "127.0.0.1")
+    assert "alice" not in str([line.details for line in AuditEntry.objects.all()])
+
+
+def test_what_the_command_line_does_is_its_own(alice: User) -> None:
+    context = copy_context()
+    context.run(audit.speak_as_command)
+    context.run(make_token, alice, name="x")
+    context.run(make_admin, "alice@example.org", password=None)
+    assert [line.via for line in AuditEntry.objects.all()] == ["command", "command"]
+
+
+def test_collections_are_followed(alice: User, alice_client: Client) -> None:
+    made = alice_client.post(
+        "/api/v1/collections/", {"title": "Secret plans"}, "application/json"
+    ).json()
+    alice.is_staff = True
+    alice.save()
+    url = f"/api/v1/collections/{made['slug']}/"
+    alice_client.patch(url, {"visibility": "everyone"}, "application/json")
+    alice_client.patch(url, {"title": "Other plans"}, "application/json")
+    alice_client.delete(url)
+    lines = list(AuditEntry.objects.order_by("id"))
+    assert [line.action for line in lines] == [
+        "collection.added",
+        "collection.changed",
+        "collection.deleted",
+    ]
+    assert lines[1].details == {"visibility": ["private", "everyone"]}
+    assert "plans" not in str([(line.details, line.about) for line in lines])

@@ -55,7 +55,7 @@ def make_token(
         made.save(force_insert=True)
         if questions_per_day:
             Allowance.objects.create(token=made, questions_per_day=questions_per_day)
-        audit.record("token.made", actor=user, whom=user, about=f"token:{made.pk}")
+        audit.record("token.made", whom=user, about=f"token:{made.pk}")
         return made, secret
 
 
