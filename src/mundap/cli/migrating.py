@@ -29,6 +29,7 @@ LOCK = 0x6D756E646170  # "mundap": one process a database migrates at a time
 LOCK_WAIT = "2s"
 PATIENCE_SECONDS = 600.0
 _PAUSE_SECONDS = (0.5, 2.0)
+_LOOK_SECONDS = 0.2
 _IN_THE_WAY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 # Whoever has been in a transaction for longest is most likely what is waited for.
 _OLDEST = """
@@ -76,7 +77,10 @@ def migration_lock() -> Iterator[None]:
             f"The database cannot be reached: {str(exc).strip()}. Check DATABASE_URL; `mundap doctor` tells more."
         ) from exc
     with holder:
-        holder.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        # Asked for again and again: a statement that waits for it is a transaction, which an index that is made beside
+        # running work waits for in its turn, for ever.
+        while holder.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone() == (False,):
+            time.sleep(_LOOK_SECONDS)
         yield
 
 
