@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mundap.cli.main import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
@@ -68,6 +70,17 @@ def test_the_addresses_are_those_of_the_containers() -> None:
     environment = SERVICES["web"]["environment"]
     assert environment["REDIS_URL"] == "${REDIS_URL:-redis://redis:6379/1}"
     assert environment["MUNDAP_TRUSTED_PROXIES"] == "1"
+
+
+@pytest.mark.parametrize(
+    "unit", sorted((ROOT / "deploy" / "systemd").glob("*.service")), ids=lambda unit: unit.stem
+)
+def test_a_unit_runs_a_role_without_root(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    command = re.search(r"^ExecStart=/srv/mundap/\.venv/bin/mundap (\S+)", text, re.MULTILINE)
+    assert command
+    assert command[1] in COMMANDS
+    assert {"User=mundap", "Restart=always", "CapabilityBoundingSet="} <= set(text.splitlines())
 
 
 def test_the_image_runs_as_nobody_in_particular_and_keeps_the_hashes() -> None:
