@@ -42,6 +42,7 @@ class AllowanceForm(forms.ModelForm):  # type: ignore[type-arg]
 class AllowanceAdmin(Listed):
     """Limits of their own."""
 
+    list_name = gettext_lazy("Limits")
     kind = "limits"
     form = AllowanceForm
     readonly_fields = ["token"]

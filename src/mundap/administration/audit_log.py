@@ -56,6 +56,7 @@ class ActionFilter(admin.SimpleListFilter):
 class AuditEntryAdmin(LookedAt):
     """Who did what, to whom, when and from where; nothing here can be changed."""
 
+    list_name = gettext_lazy("Audit log")
     list_display = ["when", "what", "who", "whose", "thing", "origin"]
     list_display_links = None
     list_filter = [("at", admin.DateFieldListFilter), ActionFilter]

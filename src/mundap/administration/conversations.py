@@ -43,6 +43,7 @@ class ReasonForm(forms.Form):
 class ChatAdmin(LookedAt):
     """Chats, found by their id, a message's or a turn's, or by their owner's address."""
 
+    list_name = gettext_lazy("Chats")
     kind = "chat"
     linked_by = frozenset({"owner__id__exact", "collection__id__exact"})
     list_display = ["id", "owner", "collection", "next_position", "updated_at", "deleted_at"]
@@ -101,6 +102,7 @@ class ChatAdmin(LookedAt):
         context = self.admin_site.each_context(request) | {
             "title": _("A conversation"),
             "opts": self.opts,
+            "list_name": self.list_name,
             "chat": chat,
             "can_read": can_read,
             "turns": turns,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
 from mundap.administration.lists import LookedAt
 from mundap.retrieval.models import EvaluationRun
@@ -13,6 +14,7 @@ from mundap.retrieval.models import EvaluationRun
 class EvaluationRunAdmin(LookedAt):
     """Runs of `mundap eval`."""
 
+    list_name = gettext_lazy("Evaluations")
     kind = "evaluation"
     permissions = ("view", "delete")
     list_display = ["created_at", "file", "commit", "embedding_model", "seconds"]

@@ -21,8 +21,7 @@ from django.forms import (
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.functional import cached_property
-from django.utils.text import capfirst
+from django.utils.functional import Promise, cached_property
 
 from mundap.accounts import audit
 from mundap.accounts.models import User
@@ -47,6 +46,7 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each would be counted
     list_per_page = 50
+    list_name: Promise  # what it is called in the menu and above it
     kind = ""  # of the actions in the audit log, and of what they are about
     linked_by: frozenset[str] = frozenset()  # what links from other pages ask for
     permissions: tuple[str, ...] = ("view", "add", "change", "delete")  # that mean something here
@@ -56,15 +56,26 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
 
         Django allows every column, and so to ask a list whether a text that it does not show has a word in it.
         """
-        offered = {each[0] if isinstance(each, tuple) else each for each in self.list_filter}
+        columns = [each[0] if isinstance(each, tuple) else each for each in self.list_filter]
+        offered = {getattr(each, "parameter_name", each) for each in columns}
         return lookup in self.linked_by or lookup.partition("__")[0] in offered
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         """Show the list under its own name."""
-        title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+        return super().changelist_view(request, {"title": self.list_name} | (extra_context or {}))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show a row of the list under its name."""
+        context = {"list_name": self.list_name} | (extra_context or {})
+        return super().changeform_view(request, object_id, form_url, context)
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
         """Write down that something was made."""

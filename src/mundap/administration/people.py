@@ -49,6 +49,7 @@ class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]
 class UserAdmin(Listed, DjangoUserAdmin):  # type: ignore[type-arg]
     """Users by e-mail address; deleting one erases all that is theirs, as they could themselves."""
 
+    list_name = gettext_lazy("Users")
     kind = "user"
     form = UserChangeForm
     add_form = UserCreationForm
@@ -161,6 +162,7 @@ class UserAdmin(Listed, DjangoUserAdmin):  # type: ignore[type-arg]
             return redirect("admin:accounts_user_changelist")
         context = self.admin_site.each_context(request) | _about(user)
         context |= {"title": _("Delete an account"), "person": user, "opts": self.opts}
+        context["list_name"] = self.list_name
         status = 400 if request.method == "POST" else 200
         return TemplateResponse(request, "administration/delete_user.html", context, status=status)
 
@@ -251,6 +253,7 @@ class _PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]
 class GroupAdmin(Listed):
     """Groups, which collections can be shown to."""
 
+    list_name = gettext_lazy("Groups")
     kind = "group"
     fields = ["name", "permissions"]
     list_display = ["name", "members"]
@@ -299,6 +302,7 @@ class GroupAdmin(Listed):
 class ApiTokenAdmin(LookedAt):
     """Tokens to look at and to take back; only their owners make them, and nobody sees a secret."""
 
+    list_name = gettext_lazy("API tokens")
     kind = "token"
     permissions = ("view", "delete")
     list_display = ["name", "user", "created_at", "last_used_at"]

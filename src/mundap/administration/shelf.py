@@ -46,6 +46,7 @@ class CollectionForm(forms.ModelForm):  # type: ignore[type-arg]
 class CollectionAdmin(Listed):
     """Collections. Their other settings are on their own page of the shelf."""
 
+    list_name = gettext_lazy("Collections")
     kind = "collection"
     permissions = ("view", "change", "delete")
     linked_by = frozenset({"owner__id__exact"})
@@ -133,6 +134,7 @@ class CollectionAdmin(Listed):
             "collection": collection,
             "extent": count_extents([collection])[collection.pk],
             "opts": self.opts,
+            "list_name": self.list_name,
         }
         status = 400 if request.method == "POST" else 200
         template = "administration/delete_collection.html"
@@ -154,6 +156,7 @@ class CollectionAdmin(Listed):
 class DocumentAdmin(LookedAt):
     """Documents, to see which could not be read."""
 
+    list_name = gettext_lazy("Documents")
     kind = "document"
     linked_by = frozenset({"collection__id__exact"})
     list_display = ["path", "title", "collection", "state", "updated_at"]
@@ -173,6 +176,7 @@ class DocumentAdmin(LookedAt):
 class RunAdmin(LookedAt):
     """Runs, to see who asked for them and what came of them, and to end them."""
 
+    list_name = gettext_lazy("Runs")
     kind = "run"
     permissions = ("view", "change")
     linked_by = frozenset({"collection__id__exact"})
@@ -233,6 +237,7 @@ class RunAdmin(LookedAt):
 class StoredFileAdmin(LookedAt):
     """Files that people gave, without what is in them."""
 
+    list_name = gettext_lazy("Uploads")
     kind = "file"
     linked_by = frozenset({"given_by__id__exact"})
     list_display = ["path", "collection", "size_bytes", "given_by", "updated_at"]

@@ -26,42 +26,29 @@ from django.utils.translation import gettext_lazy
 from mundap.accounts.models import User
 from mundap.administration.overview import numbers_for
 
-# What has a dot is a model's list, and anything else the route of a page of our own.
-_MENU: Sequence[tuple[Promise, Sequence[tuple[str, Promise]]]] = (
+# A model's list by its label, or a page of our own by the name of its route.
+_MENU: Sequence[tuple[Promise, Sequence[str | tuple[str, Promise]]]] = (
     (
         gettext_lazy("People"),
-        (
-            ("accounts.User", gettext_lazy("Users")),
-            ("auth.Group", gettext_lazy("Groups")),
-            ("accounts.Allowance", gettext_lazy("Limits")),
-            ("accounts.ApiToken", gettext_lazy("API tokens")),
-        ),
+        ("accounts.User", "auth.Group", "accounts.Allowance", "accounts.ApiToken"),
     ),
     (
         gettext_lazy("The shelf"),
-        (
-            ("library.Collection", gettext_lazy("Collections")),
-            ("library.Document", gettext_lazy("Documents")),
-            ("library.Run", gettext_lazy("Runs")),
-            ("library.StoredFile", gettext_lazy("Uploads")),
-        ),
+        ("library.Collection", "library.Document", "library.Run", "library.StoredFile"),
     ),
     (
         gettext_lazy("Questions and answers"),
         (
             ("administration:unanswered", gettext_lazy("Unanswered questions")),
             ("administration:feedback", gettext_lazy("Feedback")),
-            ("chats.Chat", gettext_lazy("Chats")),
-            ("retrieval.EvaluationRun", gettext_lazy("Evaluations")),
+            "chats.Chat",
+            "retrieval.EvaluationRun",
             ("evaluations", gettext_lazy("Quality over time")),
         ),
     ),
     (
         gettext_lazy("Operation"),
-        (
-            ("administration:usage", gettext_lazy("Usage and cost")),
-            ("accounts.AuditEntry", gettext_lazy("Audit log")),
-        ),
+        (("administration:usage", gettext_lazy("Usage and cost")), "accounts.AuditEntry"),
     ),
 )
 
@@ -146,17 +133,19 @@ class AdministrationSite(AdminSite):
         }
         menu = []
         for name, places in _MENU:
-            entries = [_entry(place, label, models) for place, label in places]
+            entries = [self._entry(place, models) for place in places]
             menu.append({"name": name, "models": [entry for entry in entries if entry]})
         return [group for group in menu if group["models"]]
+
+    def _entry(
+        self, place: str | tuple[str, Promise], models: dict[str, dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        if not isinstance(place, str):
+            route, name = place
+            return {"name": name, "object_name": route, "admin_url": reverse(route)}
+        found = models.get(place)
+        return found and found | {"name": self._registry[found["model"]].list_name}  # type: ignore[attr-defined]
 
 
 def _lacks_second_step(request: HttpRequest) -> bool:
     return settings.STAFF_SECOND_STEP and not is_mfa_enabled(request.user)
-
-
-def _entry(place: str, label: Promise, models: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    if "." not in place:
-        return {"name": label, "object_name": place, "admin_url": reverse(place)}
-    found = models.get(place)
-    return found and found | {"name": label}
