@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 
 from mundap.accounts.models import User
@@ -30,6 +32,14 @@ def model(_model_server: ScriptedModel, settings) -> Iterator[ScriptedModel]:
     settings.CHAT_MODEL = "scripted"
     yield _model_server
     _model_server.reset()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """The tests' database, which the direct address leads to as well where PgBouncer stands before it."""
+    if direct := os.environ.get("MUNDAP_DIRECT_DATABASE_URL"):
+        name = connection.settings_dict["NAME"]
+        os.environ["MUNDAP_DIRECT_DATABASE_URL"] = direct.replace("/mundap?", f"/{name}?")
 
 
 class QuickArgon2(Argon2PasswordHasher):

@@ -29,7 +29,7 @@ def own_session() -> Iterator[CursorWrapper | psycopg.Cursor]:
     with (
         connection.wrap_database_errors,
         psycopg.connect(env.direct_database_url(), autocommit=True, connect_timeout=5) as session,
-        session.cursor() as cursor,
+        psycopg.ClientCursor(session) as cursor,  # as Django's: what is created takes no parameters
     ):
         yield cursor
 
