@@ -177,7 +177,8 @@ def leave_traces(user: User) -> None:
     Completion.objects.create(owner=user, lease_until=timezone.now())
     TOTP.activate(user, "JBSWY3DPEHPK3PXP")
     SocialAccount.objects.create(user=user, provider="google", uid=SECRET, extra_data={"a": SECRET})
-    LogEntry.objects.log_actions(user.pk, [user], 2, change_message=SECRET)
+    by = User.objects.exclude(pk=user.pk).first()
+    LogEntry.objects.log_actions(by.pk, [user], 2, change_message=SECRET)
     make_token(user, name=SECRET)
     audit.record("user.changed", whom=user, actor=user, about=f"user:{user.pk}")
 
@@ -232,6 +233,8 @@ def test_a_run_that_ends_meanwhile_is_waited_for(alice: User) -> None:
                 while cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted").rowcount == 0:
                     assert not deleting.done()
             Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '500ms'")  # nothing is in its way
             Run.objects.create(
                 collection=run.collection, trigger=Run.Trigger.UPLOAD, requested_by=alice
             )

@@ -40,7 +40,7 @@ _FUNCTIONS = """
 """
 _OTHERS = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
 """
 
 
@@ -79,7 +79,7 @@ def restore(archive: Archive, *, replace: bool) -> list[str]:
     """
     from django.db import connection
 
-    from mundap.cli.migrating import bring_up_to_date
+    from mundap.cli.migrating import bring_up_to_date, require_pgvector
 
     _refuse_newer(archive)
     url = env.direct_database_url()
@@ -87,6 +87,7 @@ def restore(archive: Archive, *, replace: bool) -> list[str]:
     connection.close()
     with psycopg.connect(url, connect_timeout=5, autocommit=True) as target:
         _require_room(target, replace=replace)
+        require_pgvector(target.cursor())  # the dump has what is ours alone
         emptying = _emptying(target)
     _load(tools, archive, emptying=emptying)
     bring_up_to_date()
