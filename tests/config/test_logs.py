@@ -121,6 +121,10 @@ def test_a_line_is_one_line() -> None:
     assert document["message"] == "One\r\n2026-01-01 ERROR two 그래요\n"
 
 
+def test_words_that_do_not_fit_are_left_out() -> None:
+    assert line(record("%d %s", SECRET))[1]["message"] == "%d %s"
+
+
 def test_ids_are_those_of_the_place() -> None:
     with logs.about(request="r"):
         with logs.about(turn="t"):

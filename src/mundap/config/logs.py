@@ -81,6 +81,17 @@ def _trace(exc: BaseException, seen: set[int]) -> Iterator[str]:
 
 
 def _message(record: logging.LogRecord) -> str:
+    try:
+        return _said(record)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # words that do not fit; logging's own way would show them all
+        return str(record.msg)
+
+
+def _said(record: logging.LogRecord) -> str:
     """Return what a record says, without what it must not."""
     if record.name == "asyncio":  # the lines after the first show the task with its exception
         return record.getMessage().partition("\n")[0]
