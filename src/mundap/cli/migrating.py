@@ -19,6 +19,7 @@ from django.conf import settings
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management import call_command, execute_from_command_line
 from django.db import DatabaseError, OperationalError, connection
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from mundap.config import env
@@ -45,7 +46,8 @@ def bring_up_to_date() -> None:
         executor = MigrationExecutor(connection)
         _refuse_newer(executor)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            _require_pgvector()
+            with connection.cursor() as cursor:
+                require_pgvector(cursor)
             click.echo("Bringing the database up to date …", err=True)
             _patiently(lambda: call_command("migrate", verbosity=0, interactive=False))
 
@@ -53,7 +55,8 @@ def bring_up_to_date() -> None:
 def migrate_by_hand(arguments: Sequence[str]) -> None:
     """Run Django's own `migrate`, with the same care. Raises ConfigurationError."""
     with _explained(), past_the_pooler(), migration_lock():
-        _require_pgvector()
+        with connection.cursor() as cursor:
+            require_pgvector(cursor)
         _patiently(lambda: execute_from_command_line(["mundap", "migrate", *arguments]))
 
 
@@ -158,18 +161,16 @@ def _refuse_newer(executor: MigrationExecutor) -> None:
     )
 
 
-def _require_pgvector() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_database(), extversion FROM pg_extension WHERE extname = 'vector'"
-        )
-        if cursor.fetchone():
-            return
-        try:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except DatabaseError as exc:
-            name = connection.settings_dict["NAME"]
-            raise ConfigurationError(
-                f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
-                "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
-            ) from exc
+def require_pgvector(cursor: CursorWrapper | psycopg.Cursor) -> None:
+    """See to it that the database has pgvector. Raises ConfigurationError with what its superuser has to do."""
+    cursor.execute("SELECT FROM pg_extension WHERE extname = 'vector'")
+    if cursor.fetchone() is not None:
+        return
+    try:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except (DatabaseError, psycopg.Error) as exc:
+        name = connection.settings_dict["NAME"]
+        raise ConfigurationError(
+            f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
+            "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
+        ) from exc
