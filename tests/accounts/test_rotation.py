@@ -7,6 +7,7 @@ import time
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import (
     TOTP,
     format_hotp_value,
@@ -129,8 +130,14 @@ def test_links_go_on_to_work(alice: User, settings: Settings, is_from_before: bo
     assert sharing.rekey() == 0
     forget_former_keys(settings)
     assert opened() == [200, 404]
-    shared_again, _is_new = sharing.share_chat(alice, chat.pk)
-    assert f"/shared/{sharing.token_of(shared_again)}/" == url
+    shared_again, is_new = sharing.share_chat(alice, chat.pk)
+    assert (f"/shared/{sharing.token_of(shared_again)}/", is_new) == (url, False)
+    # With its key it is lost, and another one can be made.
+    settings.TOKEN_KEY = f"other-{NEW}"
+    assert opened() == [404, 404]
+    other, is_new = sharing.share_chat(alice, chat.pk)
+    assert is_new
+    assert Client().get(f"/shared/{sharing.token_of(other)}/").status_code == 200
 
 
 def test_second_steps_go_on_to_work(alice: User, settings: Settings) -> None:
@@ -146,6 +153,15 @@ def test_second_steps_go_on_to_work(alice: User, settings: Settings) -> None:
     code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
     client.post("/accounts/2fa/authenticate/", {"code": code})
     assert status(client) == 200
+
+
+def test_a_second_step_whose_key_is_lost_is_refused(alice: User, settings: Settings) -> None:
+    TOTP.activate(alice, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    RecoveryCodes.activate(alice)
+    settings.TOKEN_KEY = f"other-{NEW}"
+    client = log_in(alice)
+    assert client.post("/accounts/2fa/authenticate/", {"code": "123456"}).status_code == 200
+    assert status(client) == 401
 
 
 def test_a_second_step_works_before_it_is_rekeyed(alice: User, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
@@ -12,6 +13,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import validate_totp_code
 from allauth.mfa.utils import decrypt
 from django.db import transaction
+from cryptography.fernet import InvalidToken
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt, give_back
 from mundap.config import metrics
@@ -19,6 +21,7 @@ from mundap.config.keys import cipher, rotated
 
 _PURPOSE = b"second step"
 CODES_BY_ACCOUNT = AttemptLimit("login-code", 10, 15 * 60)
+_logger = logging.getLogger(__name__)
 _CODE_ONCE = AttemptLimit("login-code-used", 1, 2 * 60)
 
 
@@ -65,9 +68,13 @@ class ReauthenticateForm(_CodeOnce, AllauthReauthenticateForm):
 
 
 def _is_valid(authenticator: Authenticator, code: str) -> bool:
-    if authenticator.type != Authenticator.Type.TOTP:
-        return bool(authenticator.wrap().validate_code(code))
-    if not validate_totp_code(decrypt(authenticator.data["secret"]), code):
+    try:
+        if authenticator.type != Authenticator.Type.TOTP:
+            return bool(authenticator.wrap().validate_code(code))
+        if not validate_totp_code(decrypt(authenticator.data["secret"]), code):
+            return False
+    except InvalidToken:
+        _logger.warning("A second step's key is gone: see MUNDAP_TOKEN_KEY_FALLBACKS")
         return False
     return count_attempt(Attempt(_CODE_ONCE, (str(authenticator.pk), code.strip())))
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from mundap.accounts.models import User
 from mundap.chats.models import Chat, Message, Share, State, Turn
 from mundap.chats.selectors import get_chat_for
-from mundap.config.keys import cipher, each_token_key, keyed_digest, rotated
+from mundap.config.keys import cipher, each_token_key, keyed_digest, opened, rotated
 from mundap.errors import Conflict, NotFound
 
 _ID_BYTES = 16
@@ -39,9 +39,10 @@ def share_chat(user: User, chat_id: UUID) -> tuple[Share, bool]:
         chat = get_chat_for(user, chat_id)
         content = {"content": _copy(chat)}
         secret = {"secret": _encrypted(token_bytes(_SECRET_BYTES))}
-        return Share.objects.update_or_create(
-            chat=chat, defaults=content, create_defaults=content | secret
-        )
+        share = find_share_for(user, chat_id)
+        defaults = content if share else content | secret
+        made, is_new = Share.objects.update_or_create(chat=chat, defaults=defaults)
+        return made, is_new or share is None
 
 
 def take_back(user: User, chat_id: UUID) -> None:
@@ -50,8 +51,9 @@ def take_back(user: User, chat_id: UUID) -> None:
 
 
 def find_share_for(user: User, chat_id: UUID) -> Share | None:
-    """Return the share of the user's chat."""
-    return Share.objects.filter(chat=chat_id, chat__owner=user, chat__deleted_at=None).first()
+    """Return the share of the user's chat; None also for one whose key is gone, so that nothing opens it."""
+    found = Share.objects.filter(chat=chat_id, chat__owner=user, chat__deleted_at=None).first()
+    return found if found and _secrets(found) else None
 
 
 def get_shared(token: str) -> Share:
@@ -98,12 +100,13 @@ def _parts(token: str) -> tuple[UUID | None, bytes]:
 
 
 def _secrets(share: Share) -> list[bytes]:
-    """Return what opens the share; last, what its link is made with.
+    """Return what opens the share; last, what its link is made with. Nothing, where the key for it is gone.
 
     One from before secrets were stored is opened by its id's digest under any key; the oldest made its link.
     """
     if share.secret:
-        return [cipher(_PURPOSE).decrypt(share.secret.encode())]
+        secret = opened(share.secret, _PURPOSE)
+        return [] if secret is None else [secret]
     seal = partial(keyed_digest, b"share" + share.pk.bytes, size=_SECRET_BYTES)
     return each_token_key(lambda key: seal(key=key))
 

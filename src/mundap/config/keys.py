@@ -32,6 +32,14 @@ def cipher(purpose: bytes) -> MultiFernet:
     return MultiFernet(each_token_key(lambda key: _fernet(key, purpose)))
 
 
+def opened(encrypted: str, purpose: bytes) -> bytes | None:
+    """Return what was encrypted; None where no key opens it."""
+    try:
+        return cipher(purpose).decrypt(encrypted.encode())
+    except InvalidToken:
+        return None
+
+
 def rotated(encrypted: str, purpose: bytes) -> str:
     """Return it encrypted with the present key; as it is where it is so already, or where no key opens it."""
     try:
