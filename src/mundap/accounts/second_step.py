@@ -6,22 +6,23 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.base.forms import AuthenticateForm as AllauthAuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as AllauthReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import validate_totp_code
 from allauth.mfa.utils import decrypt
-from django.db import transaction
 from cryptography.fernet import InvalidToken
+from django.db import transaction
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt, give_back
 from mundap.config import metrics
 from mundap.config.keys import cipher, rotated
 
 _PURPOSE = b"second step"
-CODES_BY_ACCOUNT = AttemptLimit("login-code", 10, 15 * 60)
 _logger = logging.getLogger(__name__)
+CODES_BY_ACCOUNT = AttemptLimit("login-code", 10, 15 * 60)
 _CODE_ONCE = AttemptLimit("login-code-used", 1, 2 * 60)
 
 
@@ -76,7 +77,8 @@ def _is_valid(authenticator: Authenticator, code: str) -> bool:
     except InvalidToken:
         _logger.warning("A second step's key is gone: see MUNDAP_TOKEN_KEY_FALLBACKS")
         return False
-    return count_attempt(Attempt(_CODE_ONCE, (str(authenticator.pk), code.strip())))
+    # As allauth compares them: "123 456" is the code "123456" once more.
+    return count_attempt(Attempt(_CODE_ONCE, (str(authenticator.pk), normalize_user_code(code))))
 
 
 def rekey() -> int:
