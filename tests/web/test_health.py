@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mundap.library.models import Worker
+from mundap.web import health
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +92,31 @@ def test_an_endpoint_that_never_answers_is_not_called(client: Client, settings) 
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):
             silent.accept()
+
+
+def test_names_that_nobody_finds_keep_no_other_part_from_being_looked_at(
+    client: Client, settings, monkeypatch
+) -> None:
+    """A resolver that is silent holds a thread for each of three endpoints, however often one asks."""
+    settings.EMBEDDING_BASE_URL = "http://one.invalid/v1"
+    settings.CHAT_BASE_URL, settings.CHAT_MODEL = "http://two.invalid/v1", "m"
+    settings.RERANK_BASE_URL, settings.RERANK_MODEL = "http://three.invalid/v1", "m"
+    is_over, find = threading.Event(), socket.getaddrinfo
+
+    def find_nothing(host: str, *rest: object) -> object:
+        if str(host).endswith(".invalid"):
+            is_over.wait(60)
+            raise socket.gaierror
+        return find(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_nothing)
+    monkeypatch.setattr(health, "LOOK_SECONDS", 1.0)
+    try:
+        for _ in range(4):
+            slow = states(client, status="degraded")
+            assert slow == dict.fromkeys(("embeddings", "chat_model", "reranker"), "slow")
+    finally:
+        is_over.set()
 
 
 def test_without_a_worker(client: Client) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from urllib.parse import urlsplit
@@ -39,7 +40,10 @@ _REACH_SECONDS = 1.0
 _REACH_KEPT_SECONDS = 30.0
 _MEGABYTE = 1 << 20
 
+_Look = Callable[[], Mapping[str, str]]
 _lookers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mundap-ready")
+_coming: dict[_Look, Future[Mapping[str, str]]] = {}
+_beginning = threading.Lock()
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -64,12 +68,21 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 def _look() -> dict[str, str]:
     """Return the state of each part by its name; `slow` where that is not known in time."""
-    looks = {_lookers.submit(look): names for look, names in _LOOKS.items()}
+    looks = {_begun(look): names for look, names in _LOOKS.items()}
     wait(looks, timeout=LOOK_SECONDS)
     parts: dict[str, str] = {}
     for coming, names in looks.items():
         parts |= coming.result() if coming.done() else dict.fromkeys(names, "slow")
     return parts
+
+
+def _begun(look: _Look) -> Future[Mapping[str, str]]:
+    """Return what the look will give; one that hangs, as in finding a name, takes no second thread from the others."""
+    with _beginning:
+        coming = _coming.get(look)
+        if coming is None or coming.done():
+            coming = _coming[look] = _lookers.submit(look)
+        return coming
 
 
 def _database() -> Mapping[str, str]:
@@ -175,7 +188,7 @@ def _place(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-_LOOKS: Mapping[Callable[[], Mapping[str, str]], tuple[str, ...]] = {
+_LOOKS: Mapping[_Look, tuple[str, ...]] = {
     _database: ("database", "migrations", "workers"),
     _redis: ("redis",),
     _embeddings: ("embeddings",),
