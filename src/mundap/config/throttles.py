@@ -118,9 +118,11 @@ def _count(window: _Window) -> int | None:
     if not breaker.admits():
         return None
     try:
-        pipeline = get_redis_connection("default").pipeline()
-        replies = pipeline.incr(window.key).expire(window.key, window.key_seconds).execute()
-        count = int(replies[0])
+        # The key has its end before it has a count, so that none is left behind. Not a transaction: the replies of one
+        # cannot be told from rubbish of the same length.
+        pipeline = get_redis_connection("default").pipeline(transaction=False)
+        pipeline.set(window.key, 0, ex=window.key_seconds, nx=True)
+        count = int(pipeline.incr(window.key).execute()[1])
     except ResponseError as exc:  # it answers: full, read-only, or something else is under this key
         _logger.info("Redis did not count a request: %s", exc)
         return None
