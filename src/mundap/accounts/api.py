@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -14,7 +15,8 @@ from rest_framework.views import APIView
 from mundap.accounts import schema as _schema  # noqa: F401  # registers itself
 from mundap.accounts.models import ApiToken, User
 from mundap.accounts.selectors import get_token_for, list_tokens_for
-from mundap.accounts.tokens import MOST_QUESTIONS_PER_DAY, make_token, take_back
+from mundap.accounts.tokens import MOST_QUESTIONS_PER_DAY, is_limited, make_token, take_back
+from mundap.errors import NotAllowed
 
 _OWN_LIMIT = "How many questions a day may be asked with it; null: as many as you may."
 
@@ -72,7 +74,9 @@ class TokensView(APIView):
         operation_id="make_token", request=NewTokenSerializer, responses={201: MadeTokenSerializer}
     )
     def post(self, request: Request) -> Response:
-        """Make an API token."""
+        """Make an API token. A token with a limit of its own makes none: it could make one without."""
+        if is_limited(request.auth):
+            raise NotAllowed(_("A token with a limit of its own cannot make tokens."))
         data = NewTokenSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         token, secret = make_token(cast("User", request.user), **data.validated_data)

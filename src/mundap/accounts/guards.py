@@ -5,7 +5,7 @@ Both are decided before a view reads its input, so that nothing about existing a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from mundap.accounts.attempts import Attempt, AttemptLimit, count_attempt
+from mundap.accounts.authentication import find_session_token_user
 from mundap.config import metrics
 from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
@@ -37,6 +38,8 @@ _LIMITS = {
     "confirm_email": _CHANGE,
     "email_verification_sent": _CHANGE,
 }
+# Whoever has found an open browser must not find the password out there; the form counts its attempts nowhere else.
+_PASSWORD_BY_ACCOUNT = AttemptLimit("change-password", 10, 15 * 60)
 # allauth's headless routes for codes know only its own limits, which are off.
 _STEPS = {"authenticate", "reauthenticate"}
 _GUARDED_PATHS = ("/_allauth/", "/accounts/")
@@ -87,13 +90,24 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
             raise NotAllowed(
                 _("Two-step log-in works on the pages only. A program uses an API token.")
             )
-        limit = _LIMITS.get(name)
-        if limit and not count_attempt(Attempt(limit, (client_address(request),))):
-            metrics.refusals.labels("attempts").inc()
-            raise LimitReached(
-                _("Too many attempts. Try again later."),
-                extra={"retry_after_seconds": limit.seconds},
-            )
+        for attempt in _attempts(request, name):
+            if not count_attempt(attempt):
+                metrics.refusals.labels("attempts").inc()
+                raise LimitReached(
+                    _("Too many attempts. Try again later."),
+                    extra={"retry_after_seconds": attempt.limit.seconds},
+                )
     except MundapError as exc:
         return respond(request, cast("Any", describe(exc)))
     return None
+
+
+def _attempts(request: HttpRequest, name: str) -> Iterator[Attempt]:
+    if limit := _LIMITS.get(name):
+        yield Attempt(limit, (client_address(request),))
+    if name == "change_password":
+        # Programs log in by a header, and only their routes know it.
+        is_program = request.path_info.startswith("/_allauth/app/")
+        user = find_session_token_user(request) if is_program else request.user
+        if user and user.is_authenticated:
+            yield Attempt(_PASSWORD_BY_ACCOUNT, (str(user.pk),))

@@ -59,6 +59,11 @@ def make_token(
         return made, secret
 
 
+def is_limited(token: object) -> bool:
+    """Tell whether it is a token that has a limit of its own."""
+    return isinstance(token, ApiToken) and Allowance.objects.filter(token=token).exists()
+
+
 def take_back(token: ApiToken) -> None:
     """Delete the token: it stops working at once."""
     with transaction.atomic():

@@ -1,13 +1,15 @@
 """Whole chats as files: JSON with every version of every message, Markdown with the current ones.
 
 Nothing is left out and nothing is cut: what a person keeps must not depend on us. Citations are written as they stand
-in the messages, so a file is complete without the documents.
+in the messages, so a file is complete without the documents. Markdown is written so that no viewer fetches an image.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from django.db import connection
@@ -15,7 +17,9 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
+from mundap.chats.inert_markdown import inert
 from mundap.chats.models import State
+from mundap.chats.rendering import web_address
 from mundap.chats.selectors import no_chat
 from mundap.chats.shapes import (
     CHAT_COLUMNS,
@@ -31,6 +35,7 @@ from mundap.errors import InvalidInput
 
 CONTENT_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 _NAME_CHARACTERS = 60
+_NOT_IN_ADDRESSES = re.compile(r"[<>\\\s]")
 _ENDINGS = {
     State.STOPPED: "stopped",
     State.FAILED: "failed",
@@ -118,13 +123,13 @@ def as_markdown(chat: Mapping[str, Any]) -> str:
 
 def _question(text: str) -> list[str]:
     """Return the question as a heading; one of several lines keeps them below it."""
-    first, _break, rest = text.strip().partition("\n")
+    first, _break, rest = inert(text.strip()).partition("\n")
     return [f"## {first.strip()}", rest.strip()] if rest.strip() else [f"## {first.strip()}"]
 
 
 def _answer(message: Mapping[str, Any]) -> Iterator[str]:
     if message["text"].strip():
-        yield message["text"].strip()
+        yield inert(message["text"].strip())
     if ending := _ENDINGS.get(message["state"]):
         yield f"*({ending})*"
     if message["citations"]:
@@ -132,11 +137,12 @@ def _answer(message: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _source(citation: Mapping[str, Any]) -> str:
-    title = _one_line(source_title(citation)).replace("[", "\\[").replace("]", "\\]")
-    place = f"[{title}](<{citation['url']}>)" if citation["url"] else title
+    title = _one_line(re.sub(r"[\\\[\]]", r"\\\g<0>", source_title(citation)))
+    url = _NOT_IN_ADDRESSES.sub(lambda char: quote(char[0]), web_address(citation["url"]))
+    place = f"[{title}](<{url}>)" if url else title
     doubt = " (?)" if citation["supported"] is False else ""
     return f"- \\[{citation['number']}\\]{doubt} {place}: “{_one_line(citation['quote'])}”"
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return inert(" ".join(text.split()))
