@@ -269,6 +269,14 @@ def test_it_takes_the_password_and_being_sure(
     assert alice_client.get("/settings/").status_code == 200
 
 
+def test_people_are_told_how_long_chats_are_kept(alice_client: Client, settings) -> None:
+    said = "asked nothing for 90 days"
+    assert said not in alice_client.get("/settings/data/").content.decode()
+    settings.KEEP_CHATS_DAYS = 90
+    assert said in alice_client.get("/settings/data/").content.decode()
+    assert said in alice_client.post(DELETE, {"sure": "1"}).content.decode()
+
+
 def test_guessing_the_password_ends(alice_client: Client, alice: User) -> None:
     for _ in range(5):
         alice_client.post(DELETE, {"password": "wrong", "sure": "1"})

@@ -167,5 +167,14 @@ def data(request: HttpRequest) -> HttpResponse:
 
     And what others see of it.
     """
-    readings = audit.list_readings_of(cast("User", request.user))
-    return render(request, "settings/data.html", {"readings": readings})
+    return data_page(request)
+
+
+def data_page(request: HttpRequest, *, trouble: str = "", status: int = 200) -> HttpResponse:
+    """Return that page, with what is wrong with the form that was sent, if anything is."""
+    shown = {
+        "readings": audit.list_readings_of(cast("User", request.user)),
+        "kept_days": settings.KEEP_CHATS_DAYS,
+        "trouble": trouble,
+    }
+    return render(request, "settings/data.html", shown, status=status)

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from mundap.accounts.models import User
+from mundap.accounts.pages import data_page
 from mundap.chats.personal_data import delete_account, export_of
 from mundap.config.throttles import require_rate
 from mundap.errors import InvalidInput, LimitReached, MundapError
@@ -44,7 +45,7 @@ def delete(request: HttpRequest) -> HttpResponse:
     try:
         _check(request, user)
     except MundapError as exc:
-        return render(request, "settings/data.html", {"trouble": exc.message}, status=exc.status)
+        return data_page(request, trouble=exc.message, status=exc.status)
     logout(request)
     delete_account(user)
     return redirect("personal:gone")
