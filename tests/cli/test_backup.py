@@ -81,6 +81,11 @@ def test_an_empty_installation_becomes_what_it_holds(
             restore._require_room(target, replace=False)
         with pytest.raises(Conflict, match="1 other connections"):
             restore._require_room(target, replace=True)
+        target.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('chats', '0999_x', now())"
+        )
+        with pytest.raises(Conflict, match="empty database"):
+            restore._require_room(target, replace=True)
 
 
 def test_nothing_is_changed_unless_all_is_restored(

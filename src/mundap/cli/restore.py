@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
@@ -97,17 +97,19 @@ def restore(archive: Archive, *, replace: bool) -> list[str]:
 
 
 def _refuse_newer(archive: Archive) -> None:
+    if newer := _unknown(archive.manifest["migrations"]):
+        raise InvalidInput(
+            f"The backup was made by a newer Mundap ({archive.manifest['mundap']}): it has {newer}. "
+            "Install that version."
+        )
+
+
+def _unknown(migrations: Iterable[Sequence[str]]) -> str | None:
+    """Return a migration that this version does not know, if there is one."""
     from django.db.migrations.loader import MigrationLoader
 
     known = set(MigrationLoader(None).disk_migrations)
-    newer = [
-        (app, name) for app, name in archive.manifest["migrations"] if (app, name) not in known
-    ]
-    if newer:
-        raise InvalidInput(
-            f"The backup was made by a newer Mundap ({archive.manifest['mundap']}): it has {'.'.join(newer[0])}. "
-            "Install that version."
-        )
+    return next((f"{app}.{name}" for app, name in migrations if (app, name) not in known), None)
 
 
 def _require_room(target: psycopg.Connection, *, replace: bool) -> None:
@@ -117,6 +119,12 @@ def _require_room(target: psycopg.Connection, *, replace: bool) -> None:
         raise Conflict(
             f"The installation is not empty: it has rows in {', '.join(held)}. With --replace all that it holds is "
             "deleted, and what the backup holds put in its place."
+        )
+    is_made = target.execute("SELECT to_regclass('django_migrations')").fetchone() != (None,)
+    applied = target.execute("SELECT app, name FROM django_migrations") if is_made else ()
+    if newer := _unknown(applied):  # whose tables we would leave behind
+        raise Conflict(
+            f"The database is a newer Mundap's: it has {newer}. Restore into an empty database."
         )
     others = target.execute(_OTHERS).fetchone()
     if others and others[0]:
