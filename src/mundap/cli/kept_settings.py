@@ -26,5 +26,6 @@ def settings_without_secrets() -> str:
         if _SECRET.search(name):
             lines.append(f"#{name}=")
         else:
-            lines.append(f"{name}={masked(value) if '://' in value else value}")
+            may_hold_one = "://" in value and ("@" in value or "?" in value)
+            lines.append(f"{name}={masked(value) if may_hold_one else value}")
     return "\n".join(lines) + "\n"

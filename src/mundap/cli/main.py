@@ -33,8 +33,13 @@ COMMANDS = {
 
 # Those that may be asked for while the database is not up to date, or is to be taken back.
 _LEAVE_THE_DATABASE = {
-    *("compilemessages", "makemessages", "makemigrations", "migrate", "showmigrations", "sqlmigrate"),
-}  # fmt: skip
+    "compilemessages",
+    "makemessages",
+    "makemigrations",
+    "migrate",
+    "showmigrations",
+    "sqlmigrate",
+}
 
 
 class _Commands(click.Group):
