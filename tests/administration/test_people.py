@@ -162,8 +162,8 @@ def test_limits_are_set_for_one_person(
 
 def test_groups_have_the_permissions_that_mean_something(admin_client: Client) -> None:
     page = admin_client.get("/admin/auth/group/add/").content.decode()
-    assert "Can view chat" in page
-    assert "Can change chat" not in page
+    assert "Chats: look at" in page
+    assert "Chats: change" not in page
     assert "session" not in page
     assert admin_client.post("/admin/auth/group/add/", {"name": "class 3"}).status_code == 302
     assert last_line().action == "group.added"

@@ -23,6 +23,7 @@ SIGNED_IN = {
     "collection": "/shelf/tea/",
     "collection to change": "/shelf/tea/settings/",
     "collection to delete": "/shelf/tea/delete/",
+    "unanswered questions": "/shelf/tea/unanswered/",
     "run": "{run}",
     "document": "{document}",
     "document as text": "{document}?view=text",
@@ -42,4 +43,12 @@ SIGNED_IN = {
     "keys": "/help/",
     "log out": "/accounts/logout/",
     "nothing there": "/nowhere/",
+}
+ADMINISTRATION = {
+    "overview": "/admin/",
+    "a new group": "/admin/auth/group/add/",
+    "a chat": "/admin/chats/chat/{chat}/change/",
+    "audit log": "/admin/accounts/auditentry/",
+    "unanswered": "/admin/unanswered/",
+    "usage of all": "/admin/usage/",
 }

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.conftest import MUNDAP, PASSWORD, Watched, ask, script
-from tests.e2e.page_names import SIGNED_IN, SIGNED_OUT
+from tests.e2e.page_names import ADMINISTRATION, SIGNED_IN, SIGNED_OUT
 from tests.scripted_model import ScriptedModel
 
 HERE = Path(__file__).parent / "axe"
@@ -126,6 +126,17 @@ def test_axe_finds_nothing(reader: Watched, axe: str, addresses: dict[str, str],
     assert judged(reader, axe, SIGNED_IN[name].format(**addresses)) == []
 
 
+@pytest.mark.parametrize("name", ADMINISTRATION)
+def test_axe_finds_nothing_where_staff_are(
+    reader: Watched, axe: str, addresses: dict[str, str], name: str
+) -> None:
+    path = ADMINISTRATION[name].format(**addresses)
+    before = reader.unexpected()  # axe itself adds a style to a page, which the policy stops
+    reader.page.goto(reader.server + path)
+    assert reader.unexpected() == before
+    assert judged(reader, axe, path) == []
+
+
 @pytest.mark.parametrize("name", SIGNED_OUT)
 def test_axe_finds_nothing_before_one_has_logged_in(
     watched: Watched, axe: str, addresses: dict[str, str], name: str
@@ -162,7 +173,7 @@ def test_nothing_is_cut_off(
     chosen = {"name": "django_language", "value": language, "url": reader.server}
     reader.context.add_cookies([chosen])
     wrong = []
-    for path in (SIGNED_IN | SIGNED_OUT).values():
+    for path in (SIGNED_IN | SIGNED_OUT | ADMINISTRATION).values():
         page.goto(reader.server + path.format(**addresses))
         assert page.evaluate("document.documentElement.lang") == language
         wrong += page.evaluate(ENGLISH) if language == "ko" else []

@@ -46,7 +46,7 @@ class ChatAdmin(LookedAt):
     list_name = gettext_lazy("Chats")
     kind = "chat"
     linked_by = frozenset({"owner__id__exact", "collection__id__exact"})
-    list_display = ["id", "owner", "collection", "next_position", "updated_at", "deleted_at"]
+    list_display = ["id", "owner", "collection", "messages", "updated_at", "deleted_at"]
     list_select_related = ["owner", "collection"]
     sortable_by = ()
     ordering = ["-id"]
@@ -54,6 +54,11 @@ class ChatAdmin(LookedAt):
     search_help_text = gettext_lazy(
         "The id of a chat, of one of its messages or turns, or an e-mail address"
     )
+
+    @admin.display(description=gettext_lazy("messages"))
+    def messages(self, chat: Chat) -> int:
+        """How many there are, the versions of one counted once."""
+        return chat.next_position
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Chat]:
         """Return the chats without their titles: those are made of what was asked."""

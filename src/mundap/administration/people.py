@@ -241,12 +241,22 @@ def _about(user: User) -> dict[str, Any]:
     }
 
 
+_VERBS = {
+    "view": gettext_lazy("look at"),
+    "add": gettext_lazy("add"),
+    "change": gettext_lazy("change"),
+    "delete": gettext_lazy("delete"),
+}
+
+
 class _PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Permissions by their names, without the names of tables."""
+    """Permissions, called by the list that they are for and what may be done there."""
 
     def label_from_instance(self, obj: Any) -> str:
-        """Return its name."""
-        return str(obj.name)
+        """Return such a name."""
+        verb, _underscore, _model = obj.codename.partition("_")
+        described = cast("Any", admin.site.get_model_admin(obj.content_type.model_class()))
+        return f"{described.list_name}: {_VERBS[verb]}"
 
 
 @admin.register(Group)
