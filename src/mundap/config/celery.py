@@ -7,8 +7,13 @@ import os
 from celery import Celery
 from celery.signals import setup_logging, worker_ready
 from django.conf import settings
+from kombu.transport.virtual import QoS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mundap.config.settings")
+
+# A worker that loses Redis with a hint in hand would put it back there, fail in that, and end for good. The clock gives
+# the hint again; so no hint is acknowledged either (`ack_emulation` in the settings).
+QoS.restore_at_shutdown = False
 
 app = Celery("mundap")
 app.conf.update(settings.CELERY)

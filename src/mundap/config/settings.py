@@ -393,7 +393,7 @@ CELERY = {
     "broker_url": _REDIS.broker_url,
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {
-        "visibility_timeout": 3600,
+        "ack_emulation": False,  # of hints that come again anyway (config/celery.py)
         "global_keyprefix": "mundap1:celery:",
         # Without these a worker waits for ever for a Redis that went away without a word.
         "socket_connect_timeout": 5,
@@ -402,7 +402,6 @@ CELERY = {
         **_REDIS.broker_options,
     },
     "task_ignore_result": True,
-    "task_acks_late": True,
     "task_serializer": "json",
     "accept_content": ["json"],
     "worker_prefetch_multiplier": 1,
