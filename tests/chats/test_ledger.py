@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, connections
@@ -18,7 +19,8 @@ from mundap.chats.models import Completion, ModelUsage, MonthSpending, Reservati
 from mundap.chats.personal_data import account_json, delete_account
 from mundap.chats.turns import Ask
 from mundap.chats.usage import Payer
-from mundap.library.models import Collection
+from mundap.library import summaries
+from mundap.library.models import Collection, Summary
 from mundap.llm.metering import Call, count_tokens
 from tests.chats.conftest import ANSWER, QUESTION, script
 from tests.chats.server import Api, wait_for
@@ -150,23 +152,41 @@ def _reap() -> None:
         connections.close_all()
 
 
+def reserve(user: User, *, purpose: usage.Purpose, use: UUID, seconds: int) -> None:
+    with connection.cursor() as cursor:
+        usage.begin(
+            cursor,
+            use,
+            Payer(user.pk),
+            usage.Most(100, 50),
+            purpose=purpose,
+            is_question=False,
+            seconds=seconds,
+        )
+
+
 def test_a_reservation_without_a_turn_ends_by_itself(
     users: dict[str, User], model: ScriptedModel
 ) -> None:
-    with connection.cursor() as cursor:
-        most = usage.Most(100, 50)
-        usage.begin(
-            cursor,
-            turns.uuid7(),
-            Payer(users["alice"].pk),
-            most,
-            purpose=usage.Purpose.SUMMARY,
-            is_question=False,
-            seconds=-1,
-        )
+    reserve(users["alice"], purpose=usage.Purpose.COMPLETION, use=turns.uuid7(), seconds=-1)
     usage.settle_dead()
-    row = entered()["summary"]
+    row = entered()["completion"]
     assert (row.input_tokens, row.output_tokens, row.questions) == (100, 50, 0)
+
+
+def test_a_summary_that_nobody_makes_any_more_reserves_nothing(
+    users: dict[str, User], model: ScriptedModel
+) -> None:
+    """One of many calls may take hours; who died in it is known by the lease much sooner."""
+    held = summaries.claim("content", language="en", lead_hash="", calls=24, user=users["alice"])
+    assert held
+    reserve(users["alice"], purpose=usage.Purpose.SUMMARY, use=held.maker, seconds=7200)
+    usage.settle_dead()
+    assert Reservation.objects.exists()  # it is being made
+    Summary.objects.update(lease_until=Now() - timedelta(seconds=usage.SETTLING_SECONDS))
+    usage.settle_dead()
+    assert not Reservation.objects.exists()
+    assert entered()["summary"].input_tokens == 100
 
 
 def test_what_was_spent_stays_spent_without_its_user(
@@ -179,8 +199,9 @@ def test_what_was_spent_stays_spent_without_its_user(
     assert [row["input_tokens"] for row in account_json(users["alice"])["usage"]].count(500) == 2
     delete_account(users["alice"])
     usage.settle(begun.turn, [Call("answer", "scripted", 2000)])
+    usage.charge(Payer(users["alice"].pk, token.pk), [Call("title", "scripted", 1000)])
     assert set(ModelUsage.objects.values_list("user", "token")) == {(None, None)}
-    assert spent() == Decimal(3000 * 10) / 1_000_000
+    assert spent() == Decimal(4000 * 10) / 1_000_000
     assert not Reservation.objects.exists()
 
 

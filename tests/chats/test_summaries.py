@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from bs4 import BeautifulSoup
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.test import Client
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from mundap.accounts.models import User
 from mundap.answers.sections import read_content
 from mundap.answers.summarising import count_calls
-from mundap.chats.models import ModelUsage
+from mundap.chats.models import ModelUsage, Reservation
 from mundap.library import summaries
 from mundap.library.models import Collection, Passage, Summary
 from tests.chats.conftest import TEXTS
@@ -211,6 +216,32 @@ def test_a_summary_takes_of_what_may_be_used_in_a_month(
     assert (refused.status_code, refused.json()["error"]["quota"]) == (429, "tokens_per_month")
     assert not Summary.objects.filter(language="ko", state="making").exists()
     assert alice_api.get(PATH).json()["state"] == "ready"  # what is there is read all the same
+
+
+def test_a_client_that_leaves_while_it_is_begun_leaves_no_reservation(
+    alice_api: Api, users: dict[str, User], model: ScriptedModel
+) -> None:
+    model.say(WRITTEN)
+    url = urlsplit(alice_api.url)
+    token = alice_api.http.headers["Authorization"]
+    sent = f"POST /api/v1/{PATH} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: {token}\r\nContent-Length: 0\r\n\r\n"
+    with connection.cursor() as db:
+        db.execute("SELECT pg_advisory_lock(20002, hashtext(%s))", [str(users["alice"].pk)])
+        with socket.create_connection((url.hostname, url.port)) as client:
+            client.sendall(sent.encode())
+            wait_for(lambda: is_waited_for(db))
+        wait_for(lambda: REGISTRY.get_sample_value("mundap_requests_running") == 0)
+        db.execute("SELECT pg_advisory_unlock_all()")
+    wait_for(lambda: alice_api.get(PATH).json()["state"] == "ready")
+    wait_for(lambda: not Reservation.objects.exists())
+
+
+def is_waited_for(db: CursorWrapper) -> bool:
+    db.execute(
+        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+    )
+    return db.fetchone() == (1,)
 
 
 def test_a_summary_goes_with_its_content(alice_api: Api, model: ScriptedModel) -> None:

@@ -169,7 +169,8 @@ def _delete_account(user: User) -> None:
     _leave_references(user)
     while some := list(Chat.objects.filter(owner=user).values_list("pk")[:_DELETED_AT_ONCE]):
         Chat.objects.filter(pk__in=[pk for (pk,) in some]).delete()
-    for used in (ModelUsage, Reservation):  # it was used all the same, but by nobody
+    # It was used all the same, but by nobody. In the order of whoever settles what is reserved.
+    for used in (Reservation, ModelUsage):
         used.objects.filter(user=user).update(user=None, token=None)
     # Django's log of its administration calls people by their addresses.
     LogEntry.objects.filter(object_id=str(user.pk)).delete()

@@ -94,10 +94,16 @@ async def make(
     if not content.entries:
         raise Conflict(await in_database_thread(why_unready, collection, language=language))
     if client.has_model():
-        held = await in_database_thread(_claim, user, content, language=language, token=token)
-        if held:  # its lease runs out where this is as far as it gets
-            get_runner().beside(_make(held, content, language))
+        # A task: what is reserved while a client leaves would wait for nobody.
+        begin = _begin(user, content, language=language, token=token)
+        await asyncio.shield(asyncio.create_task(begin))
     return await in_database_thread(_shown, collection, content, language)
+
+
+async def _begin(user: User, content: Content, *, language: str, token: UUID | None) -> None:
+    held = await in_database_thread(_claim, user, content, language=language, token=token)
+    if held:  # its lease runs out where this is as far as it gets
+        get_runner().beside(_make(held, content, language))
 
 
 def _claim(user: User, content: Content, *, language: str, token: UUID | None) -> Claim | None:

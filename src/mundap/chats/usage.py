@@ -24,7 +24,9 @@ from mundap.llm.metering import Call
 
 Purpose = ModelUsage.Purpose
 PARTS = 16  # of a month's spending: so many turns may end at the same moment without waiting
-SETTLING_SECONDS = 15  # that a turn's own process has to settle it after its end
+SETTLING_SECONDS = (
+    15  # that the process of a turn or summary has to settle it after its end, or that of its lease
+)
 
 TODAY = "(clock_timestamp() AT TIME ZONE %(zone)s)::date"
 _ADD_UP = """
@@ -51,7 +53,10 @@ _BEGIN = f"""
     WHERE %(is_reserved)s
 """
 _RESERVED = "DELETE FROM chats_reservation WHERE id = %(id)s RETURNING user_id, token"
-_PAYER = "SELECT %(user)s::uuid AS user_id, %(token)s::uuid AS token"
+_PAYER = """
+    WITH found AS (SELECT id FROM accounts_user WHERE id = %(user)s FOR KEY SHARE)
+    SELECT (SELECT id FROM found) AS user_id, CASE WHEN EXISTS (SELECT FROM found) THEN %(token)s::uuid END AS token
+"""
 
 
 def _add(payer: str) -> str:
@@ -175,10 +180,14 @@ def settle_dead() -> None:
             LEFT JOIN chats_turn t ON t.id = r.id
             LEFT JOIN chats_message m ON m.id = t.answer_id
             WHERE r.expires_at < clock_timestamp()
-               OR t.finished_at < clock_timestamp() - make_interval(secs => %s)
+               OR t.finished_at < clock_timestamp() - make_interval(secs => %(settling)s)
+               OR r.purpose = %(summary)s AND NOT EXISTS (
+                   SELECT FROM library_summary s
+                   WHERE s.maker = r.id AND s.lease_until > clock_timestamp() - make_interval(secs => %(settling)s)
+               )
             LIMIT 100
             """,
-            [SETTLING_SECONDS],
+            {"settling": SETTLING_SECONDS, "summary": Purpose.SUMMARY.value},
         )
         rows = cursor.fetchall()
     for use, model, purpose, given, most, answer_bytes in rows:
