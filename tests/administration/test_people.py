@@ -128,6 +128,24 @@ def test_nobody_deletes_themselves_there(admin: User, admin_client: Client) -> N
     assert admin_client.post(url, {"sure": "1"}).status_code == 403
 
 
+def test_many_are_not_deleted_at_once(admin_client: Client, alice: User) -> None:
+    chosen = {"action": "delete_selected", "_selected_action": [alice.pk], "post": "yes"}
+    for name in ("accounts/user", "auth/group", "accounts/apitoken", "library/collection"):
+        assert "delete_selected" not in admin_client.get(f"/admin/{name}/").content.decode()
+        admin_client.post(f"/admin/{name}/", chosen)
+    assert User.objects.filter(pk=alice.pk).exists()
+
+
+def test_a_token_is_taken_back_from_its_list(
+    admin: User, admin_client: Client, alice: User
+) -> None:
+    token, _secret = make_token(alice, name="laptop")
+    url = f"/admin/accounts/apitoken/{token.pk}/delete/"
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    lines = AuditEntry.objects.order_by("id").values_list("action", "actor", "whom")
+    assert list(lines)[1:] == [("token.taken_back", admin.pk, alice.pk)]
+
+
 def test_who_helps_cannot_make_themselves_more(
     helper_client: Client, admin: User, alice: User
 ) -> None:

@@ -101,8 +101,8 @@ class ChatAdmin(LookedAt):
             reason = form.cleaned_data["reason"]
             about = f"chat:{chat.pk}"
             audit.record("chat.read", whom=chat.owner, about=about, details={"reason": reason})
-            current = chat.messages.filter(is_current=True).order_by("position")
-            said = list(current[:_MESSAGES_SHOWN])
+            newest = chat.messages.filter(is_current=True).order_by("-position")
+            said = list(newest[:_MESSAGES_SHOWN])[::-1]
         turns = chat.turns.defer("retrieval").order_by("-id")[:_TURNS_SHOWN]
         context = self.admin_site.each_context(request) | {
             "title": _("A conversation"),

@@ -330,10 +330,5 @@ class ApiTokenAdmin(LookedAt):
         """Take it back."""
         take_back(obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """Take them back."""
-        for token in queryset.select_related("user"):
-            take_back(token)
-
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:  # type: ignore[override]
         """Write nothing: taking a token back does."""

@@ -111,10 +111,6 @@ class CollectionAdmin(Listed):
             context["runs"] = found.runs.select_related("requested_by")[:5]
         return super().change_view(request, object_id, form_url, context)
 
-    def delete_model(self, request: HttpRequest, obj: Collection) -> None:
-        """Delete it as its owner would."""
-        delete_collection(obj)
-
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -60,6 +60,11 @@ class AdministrationSite(AdminSite):
     index_title = gettext_lazy("Administration")
     final_catch_all_view = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # It would load all that belongs to what is chosen, and delete it past our services.
+        self.disable_action("delete_selected")
+
     def register(
         self,
         model_or_iterable: type[Model] | Iterable[type[Model]],
