@@ -70,14 +70,14 @@ def test_nothing_is_wrong_with_right_ones(production) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "id_", "words"),
     [
-        ("SECRET_KEY", "short", "mundap.E010", "SECRET_KEY"),
-        ("TOKEN_KEY", "a" * 64, "mundap.E010", "MUNDAP_TOKEN_KEY"),
-        ("CACHE_KEY", "django-insecure-0123456789abcdefghij", "mundap.E011", "MUNDAP_CACHE_KEY"),
-        ("CACHE_KEY", SECRETS["SECRET_KEY"], "mundap.E012", "SECRET_KEY and MUNDAP_CACHE_KEY"),
-        ("ALLOWED_HOSTS", [], "mundap.E013", "MUNDAP_ALLOWED_HOSTS"),
+        ("SECRET_KEY", "short", "mundap.E021", "SECRET_KEY"),
+        ("TOKEN_KEY", "a" * 64, "mundap.E021", "MUNDAP_TOKEN_KEY"),
+        ("CACHE_KEY", "django-insecure-0123456789abcdefghij", "mundap.E022", "MUNDAP_CACHE_KEY"),
+        ("CACHE_KEY", SECRETS["SECRET_KEY"], "mundap.E023", "SECRET_KEY and MUNDAP_CACHE_KEY"),
+        ("ALLOWED_HOSTS", [], "mundap.E024", "MUNDAP_ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["*"], "mundap.W013", "MUNDAP_ALLOWED_HOSTS"),
         ("TRUSTED_PROXIES", 0, "mundap.W014", "MUNDAP_TRUSTED_PROXIES"),
-        ("CSRF_TRUSTED_ORIGINS", ["http://ask.example.org"], "mundap.E015", "http://ask"),
+        ("CSRF_TRUSTED_ORIGINS", ["http://ask.example.org"], "mundap.E025", "http://ask"),
     ],
 )
 def test_what_is_wrong_is_named(production, name: str, value, id_: str, words: str) -> None:
@@ -107,4 +107,4 @@ def test_a_database_over_a_network_wants_a_password(
     monkeypatch.setenv("TRIED_URL", url)
     for name, value in database("TRIED_URL").items():
         monkeypatch.setitem(production.DATABASES["default"], name, value)
-    assert set(found()) == ({"mundap.E016"} if is_refused else set())
+    assert set(found()) == ({"mundap.E026"} if is_refused else set())

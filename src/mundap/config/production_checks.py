@@ -39,16 +39,16 @@ def _check_secrets() -> Iterator[CheckMessage]:
             yield Error(
                 f"{name} is too easy to guess: it has {len(value)} characters, {len(set(value))} of them different.",
                 hint=f"{_HOW}. How to exchange it without signing anybody out: docs/operating.md.",
-                id="mundap.E010",
+                id="mundap.E021",
             )
         elif _EXAMPLE.search(value):
-            yield Error(f"{name} is an example's.", hint=_HOW, id="mundap.E011")
+            yield Error(f"{name} is an example's.", hint=_HOW, id="mundap.E022")
     for one, other in combinations(values, 2):
         if values[one] == values[other]:
             yield Error(
                 f"{one} and {other} are the same, so who learns the one has the other.",
                 hint=f"Set each to a text of its own. {_HOW}",
-                id="mundap.E012",
+                id="mundap.E023",
             )
 
 
@@ -57,7 +57,7 @@ def _check_hosts() -> Iterator[CheckMessage]:
         yield Error(
             "MUNDAP_ALLOWED_HOSTS is not set, so every request is refused.",
             hint="Set it to the names by which people reach Mundap, as in ask.example.org",
-            id="mundap.E013",
+            id="mundap.E024",
         )
     if any(host in {"*", "."} for host in settings.ALLOWED_HOSTS):
         yield checks.Warning(
@@ -80,7 +80,7 @@ def _check_origins() -> Iterator[CheckMessage]:
             yield Error(
                 f"MUNDAP_TRUSTED_ORIGINS has {origin}, whose pages anybody on the way can change.",
                 hint="Name only origins that begin with https://",
-                id="mundap.E015",
+                id="mundap.E025",
             )
 
 
@@ -96,5 +96,5 @@ def _check_database() -> Iterator[CheckMessage]:
         yield Error(
             f"DATABASE_URL has no password, and its server, {host}, is reached over a network.",
             hint="Give its user a password, or a certificate (sslcert).",
-            id="mundap.E016",
+            id="mundap.E026",
         )
