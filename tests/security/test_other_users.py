@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.core.cache import cache
-from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
 from mundap.accounts.models import User
 from mundap.accounts.tokens import make_token
 from mundap.chats.models import Chat
-from tests.security.cast import SECRET, Cast, everything, log_in, make_cast
+from tests.security.cast import SECRET, Cast, everything, log_in, on_stage
 from tests.security.routes import METHODS, Route, all_routes
 
 pytestmark = pytest.mark.django_db
@@ -94,8 +92,7 @@ class Visits:
 @pytest.fixture(scope="module")
 def visits(django_db_setup: None, django_db_blocker: Any) -> Iterator[Visits]:
     """Everybody's visits, made once: nothing of them may have changed anything."""
-    with django_db_blocker.unblock():
-        cast = make_cast()
+    with on_stage(django_db_blocker) as cast:
         bob = User.objects.create_user("bob@example.org")
         made = Visits(cast, log_in(bob))
         _token, secret = make_token(bob, name="program")
@@ -124,8 +121,6 @@ def visits(django_db_setup: None, django_db_blocker: Any) -> Iterator[Visits]:
             (route, see(owner, route, cast)) for route in named_routes() if not route.is_admin
         ]
         yield made
-        cache.clear()
-        call_command("flush", verbosity=0, interactive=False)
 
 
 def named_routes() -> list[Route]:

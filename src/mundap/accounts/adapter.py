@@ -11,6 +11,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -94,6 +95,15 @@ class AccountAdapter(DefaultAccountAdapter):
         super().set_password(user, password)
         address = client_address(allauth_context.request)
         forget_login_failures(email=user.get_username(), address=address)
+
+    def send_account_already_exists_mail(self, email: str) -> None:
+        """Tell who signs up with an address that has an account; only its owner reads that.
+
+        A new account's password is hashed, which takes long enough to be told apart: so is one here.
+        """
+        if not allauth_context.request.user.is_authenticated:
+            make_password(email)
+        super().send_account_already_exists_mail(email)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail, unless its recipient had so many lately that somebody is playing with the forms.

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
+from allauth.socialaccount.models import SocialApp
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
@@ -66,6 +67,13 @@ class AccountGuards:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Return what the rest of the chain returns."""
         return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return that there is nothing, for what allauth has a route for and the settings offer nobody."""
+        is_not_offered = isinstance(exception, SocialApp.DoesNotExist | NotImplementedError)
+        if not is_not_offered or not request.path_info.startswith(_GUARDED_PATHS):
+            return None
+        return respond(request, cast("Any", describe(Http404())))
 
     def _process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         return _refusal(request) if _is_guarded(request) else None

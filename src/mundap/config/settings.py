@@ -182,6 +182,7 @@ MIDDLEWARE = [
     "mundap.web.compression.CompressedFiles",
     "mundap.config.private_replies.private_replies",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mundap.config.bad_input.BadInputMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -196,7 +197,6 @@ MIDDLEWARE = [
     "mundap.accounts.sessions.note_session_use",
     "mundap.accounts.audit.note_origin",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "mundap.config.urls"
 ASGI_APPLICATION = "mundap.config.asgi.application"
