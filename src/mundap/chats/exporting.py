@@ -19,7 +19,6 @@ from django.utils.translation import gettext as _
 from mundap.accounts.models import User
 from mundap.chats.inert_markdown import inert
 from mundap.chats.models import State
-from mundap.chats.rendering import web_address
 from mundap.chats.selectors import no_chat
 from mundap.chats.shapes import (
     CHAT_COLUMNS,
@@ -32,6 +31,7 @@ from mundap.chats.shapes import (
     timestamp,
 )
 from mundap.errors import InvalidInput
+from mundap.library.web_addresses import web_address
 
 CONTENT_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 _NAME_CHARACTERS = 60

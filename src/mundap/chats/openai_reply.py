@@ -17,11 +17,11 @@ from django.conf import settings
 
 from mundap.answers.markup import MARKER, masked_code
 from mundap.chats.models import State
-from mundap.chats.rendering import web_address
 from mundap.chats.selectors import TurnView
 from mundap.chats.shapes import citation_json, dump, source_title
 from mundap.chats.streaming import DONE, KEEP_ALIVE
 from mundap.config.exceptions import ErrorReply
+from mundap.library.web_addresses import web_address
 
 
 @dataclass(frozen=True, slots=True)

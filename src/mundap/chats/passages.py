@@ -14,10 +14,10 @@ from django.urls import reverse
 from mundap.accounts.models import User
 from mundap.answers.markup import ITEM, MARKER, units
 from mundap.chats.citation_states import states_of
-from mundap.chats.rendering import web_address
 from mundap.library.models import Passage
 from mundap.library.quoted_text import Range, ShownBlock, find_quote, shown_blocks
 from mundap.library.selectors import PassageInPlace, get_passage_for
+from mundap.library.web_addresses import web_address
 
 QUOTE_SIGN = re.compile(r"^> ?", re.MULTILINE)
 QUOTATION_CHARACTERS = 16  # shorter words stand in many places

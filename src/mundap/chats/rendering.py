@@ -106,11 +106,6 @@ def citation_url(citation: Mapping[str, Any], *, message: UUID | str) -> str:
     return f"{reverse('pages:passage', args=[citation['passage']])}?{query}"
 
 
-def web_address(url: str) -> str:
-    """Return the address if a link may lead there, else an empty text: documents say where they are published."""
-    return url if url.lower().startswith(("https://", "http://")) else ""
-
-
 @functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "highlight": _highlight})

@@ -21,10 +21,11 @@ from django.views.decorators.http import require_POST, require_safe
 from mundap.accounts.models import User
 from mundap.chats import sharing
 from mundap.chats.list_pages import managed
-from mundap.chats.rendering import linked_html, web_address
+from mundap.chats.rendering import linked_html
 from mundap.config.addresses import client_address
 from mundap.config.throttles import require_rate
 from mundap.library.quoted_text import ShownBlock, shown_blocks
+from mundap.library.web_addresses import web_address
 
 PAGE_MESSAGES = 50
 

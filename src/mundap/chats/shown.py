@@ -11,7 +11,8 @@ from uuid_utils.compat import uuid7
 
 from mundap.chats import feedback
 from mundap.chats.models import Message, State, Turn
-from mundap.chats.rendering import answer_html, citation_url, web_address
+from mundap.chats.rendering import answer_html, citation_url
+from mundap.library.web_addresses import web_address
 
 LONG_QUESTION_CHARACTERS = 400
 
