@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
 import subprocess
 import sys
 
@@ -13,9 +13,9 @@ from django.core.checks import CheckMessage
 from mundap.config.env import database
 from mundap.config.production_checks import check_production
 
-SECRETS = {
-    name: f"{number}{secrets.token_hex(32)}"
-    for number, name in enumerate(("SECRET_KEY", "MUNDAP_TOKEN_KEY", "MUNDAP_CACHE_KEY"))
+SECRETS = {  # the same in each test process: they are in the tests' names
+    name: hashlib.sha256(name.encode()).hexdigest()
+    for name in ("SECRET_KEY", "MUNDAP_TOKEN_KEY", "MUNDAP_CACHE_KEY")
 }
 RIGHT = SECRETS | {
     "MUNDAP_ENV": "production",
