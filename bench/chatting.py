@@ -14,6 +14,7 @@ monkey.patch_all()
 
 import json  # noqa: E402
 import random  # noqa: E402
+import re  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 import uuid  # noqa: E402
@@ -27,7 +28,7 @@ from locust import HttpUser, constant, task  # noqa: E402
 from locust.env import Environment  # noqa: E402
 from locust.exception import StopUser  # noqa: E402
 
-from paced_model import seconds_between, stamps  # noqa: E402
+from paced_model import seconds_between  # noqa: E402
 
 QUESTIONS_A_CHAT = (3, 6)
 LEAVES = 0.1  # of the answers: somebody goes away in the middle, and comes back
@@ -37,6 +38,7 @@ ATTEMPTS = 120
 ATTEMPT_SECONDS = 0.5
 SPAWNED_A_SECOND = 10
 REQUEST_SECONDS = 60
+_LAST_STAMP = re.compile(r"\b([0-9a-f]{8})$")  # of the model's tokens in a delta
 BROKEN = (requests.RequestException, OSError)
 
 
@@ -76,8 +78,9 @@ class Answer:
                 if self.first_token is None:
                     self.first_token = now - self.begun
                 self.text += part["delta"]
-                if self.connections == 1 and (found := stamps(part["delta"])):
-                    self.delays_ms.append(seconds_between(found[-1], now) * 1000)
+                if self.connections == 1 and (stamp := _LAST_STAMP.search(part["delta"])):
+                    delay = seconds_between(int(stamp[1], 16), now)
+                    self.delays_ms.append(delay * 1000)
             case "data-final":
                 self.final = part["data"]["text"]
             case "message-metadata":
@@ -117,7 +120,8 @@ class Person(HttpUser):
 
     def on_start(self) -> None:
         """Sign in, by a token; not all begin to ask at once."""
-        self.chance = random.Random(Person.made)
+        # Another crowd each time: a key that was used before would give the answer of then.
+        self.chance = random.Random(f"{self.history.name} {Person.made}")
         self.client.headers["Authorization"] = f"Bearer {self.tokens[Person.made]}"
         Person.made += 1
         self.client.verify = self.certificate
