@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -11,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
+
+from mundap.config import env
 
 SECRETS = {
     "SECRET_KEY": "SECRET_KEY",
@@ -89,7 +90,7 @@ def _check_database() -> Iterator[CheckMessage]:
     host = str(database["HOST"])
     options: Mapping[str, Any] = database["OPTIONS"]
     by_other_means = {"passfile", "service", "sslcert"} & set(options) or any(
-        name in os.environ for name in ("PGPASSWORD", "PGPASSFILE", "PGSERVICE")
+        env.text(name) for name in ("PGPASSWORD", "PGPASSFILE", "PGSERVICE")
     )
     is_near = host in _LOCAL or host.startswith(("/", "@"))
     if not is_near and not database["PASSWORD"] and not by_other_means:
