@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 DURATION ?= 600
-THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py
-.PHONY: help install up test e2e nodes chaos check bench pin messages
+THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py -k "test_turns or a_large_one"
+.PHONY: help install up test e2e nodes chaos check audit protections bench pin messages
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -45,6 +45,14 @@ check: $(VENV)/.installed-dev  ## Format, lint, types and templates
 	$(BIN)/ruff check .
 	SECRET_KEY=for-the-checks-only $(BIN)/mypy
 	$(BIN)/djlint --lint --quiet src
+
+# Not part of the checks: what is known of weaknesses is asked of the package index, which takes a network, and changes
+# without a change of ours.
+audit: $(VENV)/.installed-dev  ## Ask the package index for known weaknesses of everything that is pinned (needs a network)
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-dev.txt
+
+protections: $(VENV)/.installed-dev  ## Take each protection out in a copy, and see that its test fails (some minutes; ARGS="-k word" for some)
+	@$(BIN)/python -m tests.security.protections $(ARGS)
 
 SCRIPTS ?= $(wildcard bench/run_*.py)
 bench: $(VENV)/.installed-dev  ## Run the benchmarks, or those in SCRIPTS; each prints JSON

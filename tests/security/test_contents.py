@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from mundap.accounts import audit
 from mundap.accounts.models import User
+from mundap.chats import sharing
 from mundap.chats.inert_markdown import inert
 from mundap.library.models import Collection, Document, Passage
 from tests.web.conftest import MakeChat, cite, django_docs, document, make_chat, passage
@@ -206,3 +207,13 @@ def test_an_id_is_not_found_by_its_form(alice_client: Client) -> None:
     ):
         for path in (f"/chats/{pk}/", f"/api/v1/chats/{pk}/", f"/api/v1/chatbot/{pk}/"):
             assert alice_client.get(path).status_code in {401, 404}, path
+
+
+def test_half_a_link_opens_nothing(alice: User, make_chat: MakeChat) -> None:
+    """Its first half is the share's id, which stands in logs and backups."""
+    chat, _answer = make_chat(alice)
+    share, _is_new = sharing.share_chat(alice, chat.pk)
+    token = sharing.token_of(share)
+    assert Client().get(f"/shared/{token}/").status_code == 200
+    for wrong in (token[:22] + "A" * 21, token[:-3] + "AAA", token[:22], token[::-1]):
+        assert Client().get(f"/shared/{wrong}/").status_code == 404
