@@ -305,8 +305,12 @@ def test_all_or_nothing(alice: User, shelf: Collection, monkeypatch) -> None:
     assert Chat.objects.count() == 1
 
 
-def test_without_redis_it_works_all_the_same(alice: User, shelf: Collection, settings) -> None:
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+def test_without_redis_it_works_all_the_same(
+    alice: User, shelf: Collection, settings, scheme: str
+) -> None:
     make_chat(alice, shelf, "Redis?", "Yes.")
+    settings.CACHE_REDIS_URL = f"{scheme}://127.0.0.1:1/0"
     settings.CACHES = {
         "default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}
     }

@@ -11,12 +11,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from django.db import connection
 from kombu import Connection
 
+from mundap.cli import checks
 from mundap.config.redis_address import read_redis_address
 from tests.faults import roles, stored, talks
 from tests.faults.arena import node_environment
@@ -36,10 +38,15 @@ HITS = "mundap_cache_hits_total "
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", [Watched, Cluster])
-def test_a_master_dies_in_mid_traffic(tmp_path: Path, kind: type[Group]) -> None:
+def test_a_master_dies_in_mid_traffic(
+    tmp_path: Path, kind: type[Group], monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = make_people("u1", "u2")
     model = PacedModel()
     with kind(tmp_path) as group, serving_model(model) as address:
+        for name, value in group.environment.items():
+            monkeypatch.setenv(name, value)
+        assert not _doctors_problems()
         environment = node_environment(address) | {"DATABASE_URL": _database()} | group.environment
         nodes = [Node(n, environment=environment, log=tmp_path / "node.log") for n in range(2)]
         try:
@@ -49,8 +56,14 @@ def test_a_master_dies_in_mid_traffic(tmp_path: Path, kind: type[Group]) -> None
         finally:
             for node in nodes:
                 node.kill()
+    assert any("cannot be reached" in problem for problem in _doctors_problems())
     assert report.is_clean, explain(report)
     assert report.states.keys() == {"complete"}
+
+
+def _doctors_problems() -> list[str]:
+    report = checks.find_chat_cache() or checks.check_cache({})
+    return [problem.what for problem in report.problems]
 
 
 async def _lived_through(
@@ -70,7 +83,7 @@ async def _lived_through(
         ]
         try:
             ready = (await http.get(f"{nodes[0].url}/readyz")).json()
-            assert ready["status"] == "ready", ready
+            assert ready["missing"] == ["workers"], ready  # which nobody needs here
             await _are_hit(http, nodes)
             await _fail_over(group, session)
             # All three who use it find the new master: our own client, the cache framework and Celery.
@@ -140,15 +153,13 @@ async def _hits(http: httpx2.AsyncClient, node: Node) -> float:
     return sum(float(line.removeprefix(HITS)) for line in lines if line.startswith(HITS))
 
 
-async def _is_ready(
-    http: httpx2.AsyncClient, nodes: list[Node], *, before: dict[str, object]
-) -> bool:
-    """Tell whether each node is ready; with Sentinels, with another master than before."""
+async def _is_ready(http: httpx2.AsyncClient, nodes: list[Node], *, before: dict[str, Any]) -> bool:
+    """Tell whether each node has its Redis; with Sentinels, with another master than before."""
     now = [(await http.get(f"{node.url}/readyz")).json() for node in nodes]
     is_other = all(
         one.get("redis_master") != before["redis_master"] for one in now if "redis_master" in before
     )
-    return is_other and all(one["status"] == "ready" for one in now)
+    return is_other and all(one["missing"] == ["workers"] for one in now)
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:

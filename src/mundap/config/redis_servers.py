@@ -21,7 +21,7 @@ from redis.asyncio.cluster import RedisCluster as AsyncCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from mundap.config.redis_address import RedisAddress, read_redis_address
@@ -79,7 +79,7 @@ async def close_async_client(client: aio.Redis) -> None:
 
 @contextmanager
 def open_client(url: str, *, timeout_seconds: float) -> Iterator[redis.Redis]:
-    """Give a client for a few commands in a row."""
+    """Give a client for a few commands in a row, which raise RedisError or OSError."""
     address = read_redis_address(url, may_be_cluster=True)
     options: dict[str, Any] = {
         "socket_timeout": timeout_seconds,
@@ -89,8 +89,11 @@ def open_client(url: str, *, timeout_seconds: float) -> Iterator[redis.Redis]:
     if address.is_cluster:
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         options |= _login(address) | _tls(address)
-        with redis.RedisCluster(startup_nodes=nodes, **options) as cluster:
-            yield cast("redis.Redis", cluster)
+        try:
+            with redis.RedisCluster(startup_nodes=nodes, **options) as cluster:
+                yield cast("redis.Redis", cluster)
+        except RedisClusterException as exc:  # the one of redis-py's errors that is no RedisError
+            raise redis.ConnectionError(str(exc)) from exc
     elif address.master:
         pool = _sentinel_pool(address, options)
         with closing(pool.sentinel_manager), redis.Redis.from_pool(pool) as client:
@@ -102,7 +105,8 @@ def open_client(url: str, *, timeout_seconds: float) -> Iterator[redis.Redis]:
 
 def find_master(client: redis.Redis) -> Address | None:
     """Return which master a client was told of by Sentinels, as far as it has asked them; None without any."""
-    address: Address | None = getattr(client.connection_pool, "master_address", None)
+    pool = getattr(client, "connection_pool", None)  # a cluster's client has one for each node
+    address: Address | None = getattr(pool, "master_address", None)
     return address
 
 
