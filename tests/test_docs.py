@@ -11,7 +11,8 @@ from mundap.cli.main import COMMANDS
 from mundap.cli.runtime import SECRETS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_FRONT = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in _FRONT), *sorted((ROOT / "docs").rglob("*.md"))]
 _READ = re.compile(r'env\.\w+\(\s*"([A-Z_]+)"')
 
 
