@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 
 DURATION ?= 600
-THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py -k "test_turns or a_large_one"
+THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py -k "key or a_large_one"
 .PHONY: help install up test e2e nodes chaos check audit protections bench pin messages
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,7 +33,7 @@ test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor N
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
-nodes: $(VENV)/.installed-dev  ## Run the tests behind nginx and PgBouncer (Debian: nginx-light, pgbouncer; as root, a worker in a network namespace)
+nodes: $(VENV)/.installed-dev  ## Run the tests of several machines (needs Debian's nginx-light and pgbouncer; as root, a worker has a network of its own)
 	$(BIN)/python -m pytest -m nodes -n 2 --dist loadfile tests/nodes
 	THROUGH_PGBOUNCER=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(THROUGH_PGBOUNCER_TESTS)
 

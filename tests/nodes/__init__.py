@@ -1,1 +1,1 @@
-"""Several server processes behind a real nginx, workers elsewhere, PgBouncer between: `make nodes`."""
+"""Several server processes behind a real nginx, over PgBouncer, Sentinels and a cluster: `make nodes`."""

@@ -29,14 +29,14 @@ from tests.faults.nodes import Node
 from tests.faults.paced_model import Manner, PacedModel, serving_model
 from tests.faults.people import make_people
 from tests.faults.reading import Reading
-from tests.faults.redis_groups import Cluster, Group, Watched
+from tests.nodes.redis_groups import Cluster, Group, Watched
 
 LONG_ANSWER = Manner(words=32, milliseconds=80)
 BEFORE_SECONDS, WAIT_SECONDS = 0.6, 20.0
+pytestmark = [pytest.mark.nodes, pytest.mark.django_db(transaction=True)]
 HITS = "mundap_cache_hits_total "
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", [Watched, Cluster])
 def test_a_master_dies_in_mid_traffic(
     tmp_path: Path, kind: type[Group], monkeypatch: pytest.MonkeyPatch
