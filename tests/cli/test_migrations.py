@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.core.management import call_command
-from django.db.migrations import Migration
+from django.db import connection
+from django.db.migrations import CreateModel, Migration
 from django.db.migrations.loader import MigrationLoader
 from django_migration_linter import MigrationLinter
 from django_migration_linter.sql_analyser import PostgresqlAnalyser, analyse_sql_statements
@@ -122,6 +123,26 @@ def test_migrations_can_be_undone(migrations: list[Migration]) -> None:
         f"{each}: {one}" for each in migrations for one in each.operations if not one.reversible
     ]
     assert not final
+
+
+@pytest.mark.django_db
+def test_what_is_new_lets_the_version_before_delete(migrations: list[Migration]) -> None:
+    """Django lets go of what is deleted only in a version that has the model; for others PostgreSQL has to."""
+    new = [
+        f"{each.app_label}_{one.name.lower()}"
+        for each in migrations
+        for one in each.operations
+        if number_of(each.name) > BASELINE[each.app_label] and isinstance(one, CreateModel)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+            " WHERE contype = 'f' AND confdeltype = 'a' AND conrelid::regclass::text = ANY(%s)",
+            [new],
+        )
+        assert new and not cursor.fetchall(), (
+            "say ON DELETE, as in accounts/migrations/0007_let_go.py"
+        )
 
 
 @pytest.mark.django_db
