@@ -45,7 +45,7 @@ PASSAGES = 1_000
 MODEL_PORT = 18_765
 TOKENS, TOKENS_A_SECOND = 200, 20
 STEPS = ((10, 30), (5, 15), (2, 6), (0, 2))  # seconds that people think, at least and at most
-STEP_SECONDS = 45
+STEP_SECONDS = 30
 SAMPLE_SECONDS = 2.0
 AWAY_SECONDS = 5.0  # that Redis is, and that the killed node is
 FAULTS = ((0.15, "redis"), (0.4, "node"), (0.7, "redis"))  # after which share of the time
@@ -94,6 +94,7 @@ def main() -> None:
                 )
                 if thread:
                     thread.join()
+            print(json.dumps(results[part]), file=sys.stderr)
     print(
         json.dumps(
             report(

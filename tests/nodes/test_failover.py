@@ -32,7 +32,7 @@ from tests.faults.reading import Reading
 from tests.nodes.redis_groups import Cluster, Group, Watched
 
 LONG_ANSWER = Manner(words=32, milliseconds=80)
-BEFORE_SECONDS, WAIT_SECONDS = 0.6, 20.0
+BEFORE_SECONDS, WAIT_SECONDS = 0.6, 40.0
 pytestmark = [pytest.mark.nodes, pytest.mark.django_db(transaction=True)]
 HITS = "mundap_cache_hits_total "
 
