@@ -194,10 +194,13 @@ def test_settings_are_kept_without_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MUNDAP_TOKEN_KEY_FALLBACKS", "hunter3")
     monkeypatch.setenv("MUNDAP_CHAT_CONTEXT_TOKENS", "9000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter4")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://traces.example.org")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter5")
     monkeypatch.setenv("MUNDAP_TRUSTED_ORIGINS", "https://a.example.org,https://b.example.org")
     lines = settings_without_secrets().splitlines()
     assert "MUNDAP_TRUSTED_ORIGINS=https://a.example.org,https://b.example.org" in lines
     assert "DATABASE_URL=postgresql://mundap:***@db/mundap" in lines
     assert "#MUNDAP_TOKEN_KEY_FALLBACKS=" in lines
     assert "MUNDAP_CHAT_CONTEXT_TOKENS=9000" in lines
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=https://traces.example.org" in lines
     assert "hunter" not in " ".join(lines)

@@ -10,9 +10,9 @@ from mundap.cli.checks import masked
 # Without which a restored installation signs everybody out, and refuses their tokens, links and second steps.
 SECRETS = ("SECRET_KEY", "MUNDAP_TOKEN_KEY")
 _OURS = re.compile(
-    r"(MUNDAP|OPENAI|EMAIL)_\w+|SECRET_KEY(_FALLBACKS)?|DATABASE_URL|REDIS_URL|DEFAULT_FROM_EMAIL"
+    r"(MUNDAP|OPENAI|EMAIL|OTEL)_\w+|SECRET_KEY(_FALLBACKS)?|DATABASE_URL|REDIS_URL|DEFAULT_FROM_EMAIL"
 )
-_SECRET = re.compile(r"(^|_)(KEY|KEY_FALLBACKS|SECRET|PASSWORD|TOKEN)$")
+_SECRET = re.compile(r"(^|_)(KEY|KEY_FALLBACKS|SECRET|PASSWORD|TOKEN|HEADERS)$")
 
 
 def settings_without_secrets() -> str:
