@@ -56,7 +56,8 @@ def purge() -> None:
 
 def _remove(which: Q) -> None:
     """Remove these chats, some at a time; one that somebody is asking in stays until the next time."""
-    chats = Chat.objects.filter(which).exclude(turns__status=State.RUNNING)
+    # In no order: all that is to go would be sorted for each of its parts.
+    chats = Chat.objects.filter(which).exclude(turns__status=State.RUNNING).order_by()
     while True:
         with transaction.atomic():
             some = list(
