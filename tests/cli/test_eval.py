@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
+from tests.scripted_model import ScriptedModel
 
 
 def _file(folder: Path) -> Path:
@@ -55,6 +56,18 @@ def test_people_get_a_table_and_are_told_what_was_skipped(
     assert "recall@5" in done.stdout
     assert "handbook" in done.stdout
     assert "nowhere" in done.stderr
+
+
+def test_what_it_takes_of_the_model_is_entered(
+    run: Run, handbook: Path, tmp_path: Path, model: ScriptedModel
+) -> None:
+    shown = "from django.db.models import Sum; from mundap.chats.models import ModelUsage as used; "
+    shown += "print(used.objects.filter(user=None, model='measured').aggregate(Sum('calls'))['calls__sum'])"
+    model.say("redis")
+    model.say("You have thirty days of holiday a year [1].")
+    chat = {"OPENAI_BASE_URL": model.url, "MUNDAP_CHAT_MODEL": "measured"}
+    assert run("eval", str(_file(tmp_path)), **chat).returncode == 0
+    assert run("shell", "-v", "0", "-c", shown).stdout.strip() == str(len(model.requests)) != "0"
 
 
 def test_a_missing_file_is_said(run: Run, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from tqdm import tqdm
 from mundap.cli.runtime import started
 
 if TYPE_CHECKING:
+    from mundap.llm.metering import Call
     from mundap.retrieval.evaluation import Measured
     from mundap.retrieval.evaluation_runs import Difference
 
@@ -46,7 +49,8 @@ def command(file: Path, k: int, citations: bool, is_json: bool) -> None:
 
         questions = read_questions(file)
         begun = time.perf_counter()
-        with tqdm(total=len(questions), unit="question", leave=False, disable=None) as bar:
+        bar = tqdm(total=len(questions), unit="question", leave=False, disable=None)
+        with bar, _charged():
             measured = evaluate(
                 questions,
                 k=k,
@@ -71,6 +75,20 @@ def command(file: Path, k: int, citations: bool, is_json: bool) -> None:
     else:
         _print(measured)
         _print_difference(difference)
+
+
+@contextmanager
+def _charged() -> Iterator[None]:
+    """Enter what the block takes of the chat model, without a user."""
+    from mundap.chats import usage
+    from mundap.llm.metering import note_calls_in
+
+    calls: list[Call] = []
+    note_calls_in(calls)
+    try:
+        yield
+    finally:
+        usage.charge(usage.NOBODY, calls)
 
 
 def _print(measured: Measured) -> None:
