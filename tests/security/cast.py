@@ -83,6 +83,7 @@ def make_cast() -> Cast:
     token, _secret = make_token(alice, name=SECRET, questions_per_day=5)
     values = {
         "chat_id": chat.pk,
+        "quiet_chat_id": other.pk,
         "message_id": answer.pk,
         "turn_id": turn.pk,
         "token_id": token.pk,

@@ -197,6 +197,12 @@ def test_no_refusal_says_what_it_refuses(visits: Visits) -> None:
     assert not told
 
 
+def test_a_stranger_does_not_learn_that_nothing_is_written(visits: Visits) -> None:
+    quiet = visits.cast.values["quiet_chat_id"]
+    for path in (f"/api/v1/chats/{quiet}/stream", f"/chats/{quiet}/stream/"):
+        assert ask(visits.bob, "GET", path).status_code == 404
+
+
 def test_nothing_was_changed(visits: Visits) -> None:
     changed = [name for name in visits.before if visits.before[name] != visits.after[name]]
     assert changed in ([], ["accounts.ApiToken"])  # bob's own token was used

@@ -60,6 +60,8 @@ def _client() -> AsyncOpenAI:
             timeout=httpx2.Timeout(silence, connect=10),
             max_retries=1,
         )
+        # An endpoint that redirects could have this machine ask its neighbours, and show what they say.
+        clients[key]._client.follow_redirects = False  # noqa: SLF001 - a client of ours would not be closed with the SDK's
     return clients[key]
 
 

@@ -158,7 +158,10 @@ def _digest(endpoint: Endpoint, text: str) -> bytes:
 
 @lru_cache(maxsize=4)
 def _client(base_url: str, api_key: str) -> OpenAI:
-    return OpenAI(base_url=base_url, api_key=api_key or "none")
+    client = OpenAI(base_url=base_url, api_key=api_key or "none")
+    # An endpoint that redirects could have this machine ask its neighbours.
+    client._client.follow_redirects = False  # noqa: SLF001 - a client of ours would not be closed with the SDK's
+    return client
 
 
 @contextmanager
