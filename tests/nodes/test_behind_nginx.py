@@ -102,6 +102,13 @@ def test_words_come_through_while_the_answer_is_written(stage: Stage) -> None:
     assert stream.text.endswith("[1].")
 
 
+def test_what_a_client_calls_its_request_goes_no_further(stage: Stage) -> None:
+    api = stage.api(make_people("u3")["u3"]["token"])
+    with api.http:
+        claimed = "claimed-by-a-client"
+        assert api.get("chats/", X_Request_ID=claimed).headers["x-request-id"] != claimed
+
+
 def test_any_process_tells_of_an_answer(stage: Stage) -> None:
     api = stage.api(make_people("u1")["u1"]["token"])
     with api.http, api.asking(f"Redis? (q-u1-2{ANSWER.suffix})", collection="shelf") as stream:
