@@ -56,6 +56,16 @@ def _quick_passwords(settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _settings_stay_in_the_environment() -> Iterator[None]:
+    """A command that runs in this process leaves none of the secrets it makes to the servers of later tests."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        if name.endswith("_KEY") or name.startswith("MUNDAP_"):
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
     yield
     cache.clear()

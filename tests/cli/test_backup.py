@@ -26,7 +26,7 @@ WRITE_USER = """
 """
 MAKE_TOKEN = """
 from mundap.accounts import services, tokens
-root, _is_new = services.make_admin("root@example.org", password="correct horse battery staple")
+root, _is_new = services.make_admin("keeper@example.org", password="correct horse battery staple")
 print(tokens.make_token(root, name="backup")[1])
 """
 
@@ -74,7 +74,9 @@ def test_an_empty_installation_becomes_what_it_holds(
     answer = run("ask", "How much holiday is there?", "--collection", "handbook", DATABASE_URL=url)
     assert "thirty days" in answer.stdout
     who = f"from mundap.accounts.tokens import find_token; print(find_token({token!r}).user.email)"
-    assert run("shell", "-v", "0", "-c", who, DATABASE_URL=url).stdout.strip() == "root@example.org"
+    assert (
+        run("shell", "-v", "0", "-c", who, DATABASE_URL=url).stdout.strip() == "keeper@example.org"
+    )
     # It holds something now, and that is not replaced unasked, nor while others use it.
     with psycopg.connect(url, autocommit=True) as target, psycopg.connect(url):
         with pytest.raises(Conflict, match="--replace"):

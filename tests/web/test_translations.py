@@ -28,7 +28,7 @@ def texts_of(code: str) -> set[str]:
     """Return the texts that a Python source marks for translation."""
     return {
         node.args[0].value
-        for node in ast.walk(ast.parse(code))
+        for node in ast.walk(_parsed(code))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in NAMES
@@ -36,6 +36,13 @@ def texts_of(code: str) -> set[str]:
         and isinstance(node.args[0], ast.Constant)
         and isinstance(node.args[0].value, str)
     }
+
+
+def _parsed(code: str) -> ast.Module:
+    try:
+        return ast.parse(code)
+    except SystemError:  # CPython 3.11 now and then miscounts how deep it is, once in some thousand files
+        return ast.parse(code)
 
 
 def texts_of_template(path: Path) -> set[str]:
