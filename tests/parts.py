@@ -1,8 +1,8 @@
 """An early pytest plugin: real PostgreSQL, Valkey and embedding server in a MUNDAP_HOME of this run's own.
 
 It is loaded before pytest-django reads the settings, because their addresses come from the environment. With several
-test processes (`-n`) each has parts of its own, and the one that only hands out tests has none. With THROUGH_PGBOUNCER=1 a
-PgBouncer stands before PostgreSQL.
+test processes (`-n`) each has parts of its own, and the one that only hands out tests has none. With
+THROUGH_PGBOUNCER=1 a PgBouncer stands before PostgreSQL.
 """
 
 from __future__ import annotations
