@@ -102,7 +102,7 @@ PROTECTIONS: Sequence[Protection] = (
     _of_others("a stranger sees the sources of an answer", "chats/passage_pages.py",
         "Message.objects.filter(chat__owner=user, chat__deleted_at=None)", "Message.objects.filter(chat__deleted_at=None)"),
     _of_others("a stranger reads a private collection, and asks it by its name", "library/selectors.py",
-        "may_see = Q(visibility=Collection.Visibility.EVERYONE)", "may_see = Q()"),
+        "may_see = Q(visibility=Collection.Visibility.EVERYONE)", "may_see = Q(pk__isnull=False)"),
     _of_others("a stranger reads a private document by its id", "library/selectors.py",
         "Document.objects.filter(pk=document_id, collection__in=visible)", "Document.objects.filter(pk=document_id)"),
     _of_others("a stranger reads a private passage by its id", "library/selectors.py",
