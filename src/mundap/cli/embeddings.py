@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import click
 
-from mundap.cli.serving import listen
+from mundap.cli.serving import listen, where_to_listen
 from mundap.config import env
 from mundap.errors import ConfigurationError
 
 
 @click.command("embeddings")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8001,
-    show_default=True,
-    help="Port to listen on; 0 picks a free one.",
-)
+@where_to_listen(8001)
 def command(host: str, port: int) -> None:
     """Serve the local embedding models by OpenAI's protocol until stopped.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import click
@@ -12,6 +13,20 @@ from mundap.errors import ConfigurationError
 # Longer than a proxy keeps a connection that it may send the next question over (nginx: 60 s): who closes first must
 # be the proxy, or a question meets a connection that is just being closed, and fails.
 KEEP_ALIVE_SECONDS = 75
+
+
+def where_to_listen(port: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what adds the options `--host` and `--port` to a command, with this port unless another is chosen."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        ports = click.IntRange(0, 65_535)
+        of_port = "Port to listen on; 0 picks a free one."
+        add_port = click.option("--port", type=ports, default=port, show_default=True, help=of_port)
+        of_host = "Address to listen on."
+        add_host = click.option("--host", default="127.0.0.1", show_default=True, help=of_host)
+        return add_host(add_port(command))
+
+    return add
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mundap.cli.runtime import started
-from mundap.cli.serving import listen, serve
+from mundap.cli.serving import listen, serve, where_to_listen
 from mundap.cli.worker import STOP_SECONDS
 
 if TYPE_CHECKING:
@@ -34,14 +34,7 @@ FIRST_SHELF = {
 
 
 @click.command("up")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 picks a free one.",
-)
+@where_to_listen(8000)
 @click.option("--no-shelf", is_flag=True, help="Leave an empty shelf empty.")
 def command(host: str, port: int, no_shelf: bool) -> None:
     """Start everything needed and serve until stopped."""

@@ -5,18 +5,11 @@ from __future__ import annotations
 import click
 
 from mundap.cli.runtime import started
-from mundap.cli.serving import listen, serve
+from mundap.cli.serving import listen, serve, where_to_listen
 
 
 @click.command("web")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 picks a free one.",
-)
+@where_to_listen(8000)
 def command(host: str, port: int) -> None:
     """Serve pages and the API until stopped; background work is left to `mundap worker`."""
     listener = listen(host, port)
