@@ -62,6 +62,8 @@ def test_an_empty_installation_becomes_what_it_holds(
     path, said, token = made
     # As PostgreSQL's own image makes one: without pgvector, for a user who may add it.
     url = new_database("restored", "template0").replace("//mundap@", "//postgres@")
+    with psycopg.connect(url) as target:
+        target.execute("CREATE FUNCTION somebody_elses() RETURNS int LANGUAGE sql AS 'SELECT 7'")
     redis = get_redis_connection("default")
     redis.set("mundap1:of-another-time", "x")
     redis.set("somebody-elses", "x")
@@ -79,6 +81,7 @@ def test_an_empty_installation_becomes_what_it_holds(
     )
     # It holds something now, and that is not replaced unasked, nor while others use it.
     with psycopg.connect(url, autocommit=True) as target, psycopg.connect(url):
+        assert target.execute("SELECT somebody_elses()").fetchone() == (7,)
         with pytest.raises(Conflict, match="--replace"):
             restore._require_room(target, replace=False)
         with pytest.raises(Conflict, match="1 other connections"):

@@ -35,9 +35,9 @@ _PREAMBLE_BYTES = 16_384
 _HOLDS = ("accounts_user", "library_collection", "chats_chat")
 _FUNCTIONS = """
     SELECT p.oid::regprocedure::text FROM pg_proc p
-    WHERE p.pronamespace = current_schema()::regnamespace AND p.proowner = current_user::regrole
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+    WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = ANY(%s)
 """
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?FUNCTION (\w+)")
 _OTHERS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
@@ -143,13 +143,20 @@ def _has_rows(target: psycopg.Connection, table: str) -> bool:
 def _emptying(target: psycopg.Connection) -> str:
     """Return the statements that take away our tables and functions; what else is in the database stays."""
     from django.apps import apps
+    from django.db.migrations import RunSQL
+    from django.db.migrations.loader import MigrationLoader
 
+    migrations = MigrationLoader(None).disk_migrations.values()
+    ours = [one for each in migrations for one in each.operations if isinstance(one, RunSQL)]
+    functions = sorted({name for one in ours for name in _MADE.findall(str(one.sql))})
     tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}  # noqa: SLF001
     drops = [
         sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(table)).as_string(target)
         for table in sorted(tables | {"django_migrations"})
     ]
-    drops += [f"DROP FUNCTION {name} CASCADE" for (name,) in target.execute(_FUNCTIONS)]
+    drops += [
+        f"DROP FUNCTION {name} CASCADE" for (name,) in target.execute(_FUNCTIONS, [functions])
+    ]
     return ";\n".join(drops)
 
 
