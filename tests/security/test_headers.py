@@ -16,7 +16,6 @@ from tests.security.test_other_users import address_of, ask
 pytestmark = pytest.mark.django_db
 # Swagger's own page draws itself with styles; its scripts are files like all others.
 STYLED = {"api/docs/"}
-NOBODY_S = {"metrics", "healthz", "readyz"}
 
 
 @pytest.fixture(scope="module")
