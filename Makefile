@@ -6,7 +6,7 @@ PORT ?= 8000
 
 DURATION ?= 600
 THROUGH_PGBOUNCER_TESTS := tests/chats/test_turns.py tests/retrieval/test_search.py -k "key or a_large_one"
-.PHONY: help install up test e2e nodes chaos check audit protections bench pin messages
+.PHONY: help install up test test-faults test-rest e2e nodes chaos check audit protections bench pin messages
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -26,9 +26,15 @@ up: $(VENV)/.installed  ## Start everything and serve on http://127.0.0.1:8000 u
 	$(BIN)/mundap up --port $(PORT)
 
 test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor Node
-	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 2 --dist loadfile --ignore tests/faults
-	$(BIN)/python -m pytest -m "not e2e" tests/faults  # alone: no other server may reap what the broken ones leave
+	@$(MAKE) --no-print-directory -j2 test-faults test-rest
 	@echo "Left out: the tests with a browser and with the AI SDK (make e2e), and those with nginx and PgBouncer (make nodes)"
+
+# They mostly wait, so they run beside the others; by themselves, as no other server may reap what the broken ones leave.
+test-faults:
+	@said=$$(mktemp); $(BIN)/python -m pytest -m "not e2e" tests/faults > $$said 2>&1; is_bad=$$?; cat $$said; rm $$said; exit $$is_bad
+
+test-rest:
+	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 2 --dist loadfile --ignore tests/faults
 
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
 	$(BIN)/python -m pytest -m e2e tests/e2e

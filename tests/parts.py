@@ -32,8 +32,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     hands_out = early_config.known_args_namespace.numprocesses
     if hands_out and "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
-    # A shell's background job ignores Ctrl-C, and so would the processes that tests send it to.
+    # A shell's background job ignores Ctrl-C, and under nohup the end of the terminal, and so would the processes
+    # that tests send them to.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     home = Path(tempfile.mkdtemp(prefix="mundap-test-"))
     home.chmod(0o711)  # an ordinary user must reach the data folder when the tests run as root
     _parts.callback(supervisor.discard, home)
