@@ -30,7 +30,7 @@ COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 ENGLISH = """() => {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const theirs = "code, pre, kbd, .prose, .text, .whole, .question, .side li, .entry h3, h1, h2, [lang=en], .trail"
-        + ", .brand, .sources, #rows";
+        + ", .brand, .sources, .topics, #rows";
     const found = [];
     while (walker.nextNode()) {
         const text = walker.currentNode.textContent.trim();
