@@ -110,3 +110,15 @@ CHATS = {
         "모델 두 개로 된 폼",
     ),
 }
+ASKED_IN_VAIN = (
+    "How do I deploy Django on Kubernetes?",
+    "Django on Kubernetes: which health checks?",
+    "Kubernetes 위에 Django를 어떻게 배포하나요?",
+    "How do I run Django in a Kubernetes cluster?",
+    "Is there a GraphQL API in Django?",
+    "How do I write a GraphQL schema?",
+    "When is the exam?",
+    "When does the exam take place?",
+    "Can I use MongoDB with the ORM?",
+    "Which editor should I use?",
+)

@@ -32,7 +32,16 @@ from tests.e2e.conftest import (
     ask,
     environment_for,
 )
-from tests.e2e.picture_texts import CACHE, CHATS, HANDBOOK, LECTURES, QUESTIONS, REVIEW, UNANSWERED
+from tests.e2e.picture_texts import (
+    ASKED_IN_VAIN,
+    CACHE,
+    CHATS,
+    HANDBOOK,
+    LECTURES,
+    QUESTIONS,
+    REVIEW,
+    UNANSWERED,
+)
 from tests.scripted_model import ScriptedModel
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
@@ -100,6 +109,41 @@ Chat.objects.bulk_create(
     Chat(owner=owner, title=title, updated_at=now - timedelta(hours=1 + 9 * n), pinned=not n)
     for n, title in enumerate({titles!r})
 )
+"""
+# A month of a class: what it asked in vain, and what the model took.
+CLASS = """
+from datetime import timedelta
+from decimal import Decimal
+from django.utils import timezone
+from mundap.accounts.models import User
+from mundap.chats.models import Chat, Message, ModelUsage, Turn
+from mundap.library.models import Collection
+django, now = Collection.objects.get(slug="django"), timezone.now()
+if not ModelUsage.objects.filter(user__email="student-1@example.org"):
+    people = [User.objects.create(email=f"student-{{n}}@example.org") for n in range(1, 7)]
+    for n, text in enumerate({asked!r}):
+        chat = Chat.objects.create(owner=people[n % 6], collection=django, title=text)
+        at = now - timedelta(hours=5 * n)
+        turn = Turn.objects.create(
+            chat=chat, owner=chat.owner, idempotency_key=text, request_hash=b"", runner="", lease_until=at,
+            status="complete", finished_at=at, retrieval={{"is_answered": False}},
+        )
+        turn.question, turn.answer = (
+            Message.objects.create(chat=chat, turn=turn, position=position, role=role, text=text)
+            for position, role in enumerate(("user", "assistant"))
+        )
+        turn.save()
+    ModelUsage.objects.bulk_create(
+        ModelUsage(
+            day=now.date() - timedelta(days=back), user=person, model="qwen3:8b", purpose=purpose,
+            questions=asked if purpose == "answer" else 0, calls=asked, input_tokens=each * asked,
+            output_tokens=each * asked // 9, cost=Decimal(each * asked) / 2_000_000,
+        )
+        for back in range(21)
+        for place, person in enumerate(people)
+        if (asked := (back * 5 + place * 3) % 8)
+        for purpose, each in (("answer", 4100), ("queries", 450))
+    )
 """
 
 
@@ -343,6 +387,17 @@ def upload(visit: Visit) -> None:
     visit.keep("shelf-upload")
 
 
+def administration(visit: Visit) -> None:
+    mundap(visit.up, "shell", "-c", CLASS.format(asked=ASKED_IN_VAIN))
+    for name, path in (
+        ("overview", "/admin/"),
+        ("unanswered", "/shelf/django/unanswered/"),
+        ("usage", "/admin/usage/"),
+    ):
+        visit.go(path)
+        visit.keep(f"administration-{name}")
+
+
 def others(visit: Visit) -> None:
     for name, path in OTHERS.items():
         visit.go(path)
@@ -362,6 +417,7 @@ PARTS: tuple[Callable[[Visit], None], ...] = (
     settings,
     shelf,
     upload,
+    administration,
 )
 
 
