@@ -77,6 +77,24 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
         context = {"list_name": self.list_name} | (extra_context or {})
         return super().changeform_view(request, object_id, form_url, context)
 
+    def beside(self, obj: Any) -> dict[str, Any]:
+        """Return what the page of a row shows beside its form."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        """Show a row's page with what belongs beside it."""
+        if obj is not None and request.method == "GET":
+            context |= self.beside(obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
         """Write down that something was made."""
         self._record("added", obj, {})

@@ -132,17 +132,9 @@ class UserAdmin(Listed, DjangoUserAdmin):  # type: ignore[type-arg]
             *super().get_urls(),
         ]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show a user with their sessions, tokens and how much is theirs."""
-        user = self.get_object(request, object_id) if request.method == "GET" else None
-        context = (extra_context or {}) | (_about(user) if user else {})
-        return super().change_view(request, object_id, form_url, context)
+    def beside(self, obj: User) -> dict[str, Any]:
+        """Return somebody's sessions and tokens, and how much is theirs."""
+        return _about(obj)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -96,20 +96,12 @@ class CollectionAdmin(Listed):
         self._ask_for_run(request, collection)
         return redirect("admin:library_collection_change", pk)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show a collection with how much there is of it and its last runs."""
-        found = self.get_object(request, object_id) if request.method == "GET" else None
-        context = dict(extra_context or {})
-        if found is not None:
-            context["extent"] = count_extents([found])[found.pk]
-            context["runs"] = found.runs.select_related("requested_by")[:5]
-        return super().change_view(request, object_id, form_url, context)
+    def beside(self, obj: Collection) -> dict[str, Any]:
+        """Return how much there is of a collection, and its last runs."""
+        return {
+            "extent": count_extents([obj])[obj.pk],
+            "runs": obj.runs.select_related("requested_by")[:5],
+        }
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -196,25 +188,16 @@ class RunAdmin(LookedAt):
         cancel = self.admin_site.admin_view(self.cancel)
         return [path("<uuid:pk>/cancel/", cancel, name="cancel_run"), *super().get_urls()]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show a run with its pages by what became of them, and those that could not be read."""
-        run = self.get_object(request, object_id)
-        context = dict(extra_context or {})
-        if run is not None:
-            counts = count_pages(run)
-            context["counts"] = [
-                (RunPage.State(state).label, number) for state, number in counts.items()
-            ]
-            failed = run.pages.filter(state=RunPage.State.FAILED).only("path", "error")
-            context["failed"] = failed[:_FAILED_SHOWN]
-            context["is_unfinished"] = run.state in Run.UNFINISHED
-        return super().change_view(request, object_id, form_url, context)
+    def beside(self, obj: Run) -> dict[str, Any]:
+        """Return a run's pages by what became of them, and those that could not be read."""
+        failed = obj.pages.filter(state=RunPage.State.FAILED).only("path", "error")
+        return {
+            "counts": [
+                (RunPage.State(state).label, number) for state, number in count_pages(obj).items()
+            ],
+            "failed": failed[:_FAILED_SHOWN],
+            "is_unfinished": obj.state in Run.UNFINISHED,
+        }
 
     def cancel(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End a run where it is."""
