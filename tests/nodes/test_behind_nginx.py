@@ -15,17 +15,17 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from django.db import connection
 
 from tests.chats.server import Api
-from tests.faults import roles, stored, talks
+from tests.faults import roles, talks
 from tests.faults.arena import node_environment
-from tests.faults.checker import Report, check, explain
+from tests.faults.checker import Report, explain
 from tests.faults.clients import Session, World
-from tests.faults.history import History, read_history
+from tests.faults.history import History
 from tests.faults.paced_model import Manner, PacedModel, serving_model
 from tests.faults.people import make_people
 from tests.faults.reading import Reading
+from tests.nodes.judging import database, judge
 from tests.nodes.nginx import Nginx, nginx
 from tests.nodes.processes import WebProcess
 from tests.pgbouncer import pgbouncer
@@ -64,7 +64,7 @@ def _trust(front: Nginx) -> ssl.SSLContext:
 def stage(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("nodes")
     with ExitStack() as stack:
-        direct = _database()
+        direct = database()
         model = stack.enter_context(serving_model(PacedModel()))
         environment = node_environment(model) | {
             "DATABASE_URL": stack.enter_context(pgbouncer(direct)),
@@ -165,11 +165,7 @@ async def _restarted(stage: Stage, people: dict[str, dict[str, str]], path: Path
         finally:
             world.is_over = True
             await asyncio.gather(*lives)
-    await asyncio.to_thread(stored.wait_until_quiet, _database())
-    names = {one["id"]: name for name, one in people.items()}
-    stored.record_stored(_database(), history, names=names)
-    history.close()
-    return check(read_history(path))
+    return await judge(path, history, people=people)
 
 
 async def _have_answers(session: Session, world: World) -> None:
@@ -183,9 +179,3 @@ async def _have_answers(session: Session, world: World) -> None:
             record = await session.ask(None, key=name, token=name, reading=reading)
         if reading.turn:
             await talks.follow(session, record["chat"], reading.turn, reading)
-
-
-def _database() -> str:
-    """Return the address of the tests' database, past all that stands before it."""
-    _base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-    return f"postgresql://mundap@/{connection.settings_dict['NAME']}?{query}"

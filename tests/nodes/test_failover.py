@@ -6,7 +6,6 @@ Once with Sentinels, for everything; once with a cluster, for bodies and streams
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -15,20 +14,20 @@ from typing import Any
 
 import httpx2
 import pytest
-from django.db import connection
 from kombu import Connection
 
 from mundap.cli import checks
 from mundap.config.redis_address import read_redis_address
-from tests.faults import roles, stored, talks
+from tests.faults import roles, talks
 from tests.faults.arena import node_environment
-from tests.faults.checker import Report, check, explain
+from tests.faults.checker import Report, explain
 from tests.faults.clients import Session, World
-from tests.faults.history import History, read_history
+from tests.faults.history import History
 from tests.faults.nodes import Node
 from tests.faults.paced_model import Manner, PacedModel, serving_model
 from tests.faults.people import make_people
 from tests.faults.reading import Reading
+from tests.nodes.judging import database, judge
 from tests.nodes.redis_groups import Cluster, Group, Watched
 
 LONG_ANSWER = Manner(words=32, milliseconds=80)
@@ -47,7 +46,7 @@ def test_a_master_dies_in_mid_traffic(
         for name, value in group.environment.items():
             monkeypatch.setenv(name, value)
         assert not _doctors_problems()
-        environment = node_environment(address) | {"DATABASE_URL": _database()} | group.environment
+        environment = node_environment(address) | {"DATABASE_URL": database()} | group.environment
         nodes = [Node(n, environment=environment, log=tmp_path / "node.log") for n in range(2)]
         try:
             for node in nodes:
@@ -94,11 +93,7 @@ async def _lived_through(
         finally:
             world.is_over = True
             await asyncio.gather(*lives)
-    await asyncio.to_thread(stored.wait_until_quiet, _database())
-    names = {one["id"]: name for name, one in people.items()}
-    stored.record_stored(_database(), history, names=names)
-    history.close()
-    return check(read_history(path))
+    return await judge(path, history, people=people)
 
 
 async def _fail_over(group: Group, session: Session) -> None:
@@ -168,9 +163,3 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
             if await condition():
                 return
             await asyncio.sleep(0.05)
-
-
-def _database() -> str:
-    """Return the address of the tests' database."""
-    _base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-    return f"postgresql://mundap@/{connection.settings_dict['NAME']}?{query}"
