@@ -186,7 +186,7 @@ class ScriptedModel:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
-        reply = self._next_reply()
+        reply, gate = self._next_reply(), self._gate  # a reset lets go of what was asked before it
         if reply.is_rubbish:
             return PlainTextResponse("<html>It works!</html>", media_type="text/html")
         if reply.status != 200:
@@ -200,21 +200,17 @@ class ScriptedModel:
         shared = {"id": "chatcmpl-test", "created": 0, "model": body["model"]}
         if body.get("stream"):
             return StreamingResponse(
-                self._stream(reply, shared, usage), media_type="text/event-stream"
+                self._stream(reply, gate, shared, usage), media_type="text/event-stream"
             )
-        await self._hold(reply, len(reply.tokens))
+        await _hold(reply, gate, len(reply.tokens))
         message = {"role": "assistant", "content": "".join(reply.tokens)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return JSONResponse(
             {**shared, "object": "chat.completion", "choices": [choice], "usage": usage}
         )
 
-    async def _hold(self, reply: Reply, sent: int) -> None:
-        if reply.hold_after is not None and sent >= reply.hold_after:
-            await asyncio.to_thread(self._gate.wait)
-
     async def _stream(
-        self, reply: Reply, shared: dict[str, Any], usage: dict[str, int]
+        self, reply: Reply, gate: threading.Event, shared: dict[str, Any], usage: dict[str, int]
     ) -> AsyncIterator[str]:
         def event(delta: dict[str, str], finish: str | None = None) -> str:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -226,11 +222,11 @@ class ScriptedModel:
 
         yield event({"role": "assistant", "content": ""})
         for sent, token in enumerate(reply.tokens):
-            await self._hold(reply, sent)
+            await _hold(reply, gate, sent)
             if reply.cut_after is not None and sent >= reply.cut_after:
                 raise ConnectionAbortedError("scripted cut")
             yield event({"content": token})
-        await self._hold(reply, len(reply.tokens))
+        await _hold(reply, gate, len(reply.tokens))
         if reply.then_raw is not None:
             yield reply.then_raw
             return
@@ -280,3 +276,8 @@ class ScriptedModel:
             yield b" "
             await asyncio.sleep(0.05)
         yield body
+
+
+async def _hold(reply: Reply, gate: threading.Event, sent: int) -> None:
+    if reply.hold_after is not None and sent >= reply.hold_after:
+        await asyncio.to_thread(gate.wait)

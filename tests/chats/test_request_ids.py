@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from mundap.chats.models import Chat
-from tests.chats.conftest import QUESTION
+from tests.chats.conftest import QUESTION, script
 from tests.chats.server import Api, wait_for
 from tests.scripted_model import ScriptedModel
 
@@ -45,8 +45,7 @@ def test_a_client_that_leaves_before_the_reply_is_counted_as_such(
 ) -> None:
     left = {"method": "POST", "route": "chats", "status": "499"}
     before = REGISTRY.get_sample_value("mundap_requests_total", left) or 0
-    model.say("redis cache")
-    model.say("Use the Redis backend [1].", hold_after=0)
+    script(model, "Use the Redis backend [1].", hold_after=0)
     body = {"text": QUESTION, "collection": "shelf"}
     with pytest.raises(httpx2.ReadTimeout):
         alice_api.http.post("chats/", json=body, timeout=0.5)

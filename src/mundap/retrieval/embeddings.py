@@ -6,13 +6,14 @@ model before it, which may live at another address.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from threading import Lock
 
 import httpx2
@@ -156,9 +157,10 @@ def _digest(endpoint: Endpoint, text: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
-@lru_cache(maxsize=4)
+@cache
 def _client(base_url: str, api_key: str) -> OpenAI:
     client = OpenAI(base_url=base_url, api_key=api_key or "none")
+    atexit.register(client.close)
     # An endpoint that redirects could have this machine ask its neighbours.
     client._client.follow_redirects = False  # noqa: SLF001 - a client of ours would not be closed with the SDK's
     return client

@@ -6,13 +6,14 @@ where the endpoint is slow, fails, or answers something else than one score for 
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -91,9 +92,11 @@ def _scores(results: Sequence[dict[str, Any]], count: int) -> list[float]:
     return [found[place] for place in range(count)]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _client() -> httpx2.Client:
-    return httpx2.Client()
+    client = httpx2.Client()
+    atexit.register(client.close)
+    return client
 
 
 @contextmanager
