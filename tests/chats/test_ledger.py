@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -26,9 +27,11 @@ from tests.chats.conftest import ANSWER, QUESTION, script
 from tests.chats.server import Api, wait_for
 from tests.scripted_model import ScriptedModel
 
-WITHOUT_USAGE = (
-    'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-)
+
+def chunk(choice: dict[str, Any], more: str = "") -> str:
+    """A chunk of a stream, as an endpoint of another kind sends it."""
+    body = f'"choices":[{json.dumps(choice)}]'
+    return f"data: {{{body}{more and ','}{more}}}\n\n"
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +82,16 @@ def test_a_completion_is_entered_as_one(
     assert not Reservation.objects.exists()
 
 
+ZEROS = '"usage":{"prompt_tokens":0,"completion_tokens":0}'
+NO_NUMBERS = '"usage":{"prompt_tokens":null}'
+
+
+@pytest.mark.parametrize("usage_said", ["", ZEROS, NO_NUMBERS])
 def test_what_an_endpoint_does_not_count_is_estimated(
-    alice_api: Api, settings, model: ScriptedModel
+    alice_api: Api, settings, model: ScriptedModel, usage_said: str
 ) -> None:
     settings.QUERY_VARIANTS = False
-    model.say(ANSWER, then_raw=WITHOUT_USAGE)
+    model.say(ANSWER, then_raw=chunk({"finish_reason": "stop"}, usage_said))
     model.say("A title")
     assert alice_api.ask(QUESTION).status_code == 200
     row = entered()["answer"]
@@ -91,6 +99,29 @@ def test_what_an_endpoint_does_not_count_is_estimated(
     assert row.output_tokens == -(-len(ANSWER.encode()) // 3)
     sent = model.requests[0]["messages"]
     assert row.input_tokens == sum(count_tokens(each["content"]) for each in sent)
+
+
+def test_an_endpoint_that_counts_as_it_goes_is_believed_once(
+    alice_api: Api, settings, model: ScriptedModel
+) -> None:
+    """Its last count holds; what it wrote and thought after that is estimated."""
+    settings.QUERY_VARIANTS = False
+    counted = '"usage":{"prompt_tokens":%d,"completion_tokens":%d}'
+    ends = [
+        chunk({"delta": {"content": "."}}, counted % (40, 9)),
+        chunk({"delta": {"content": " "}, "finish_reason": "stop"}, counted % (40, 11)),
+        chunk({"delta": {"reasoning_content": "hm" * 30}}),
+    ]
+    model.say(ANSWER, then_raw="".join(ends[:2]))
+    model.say("A title")
+    assert alice_api.ask(QUESTION).status_code == 200
+    row = entered()["answer"]
+    assert (row.input_tokens, row.output_tokens, row.estimated_calls) == (40, 11, 0)
+    model.reset()
+    model.say(ANSWER, then_raw="".join(ends))
+    alice_api.ask(QUESTION)
+    row = entered()["answer"]
+    assert (row.input_tokens, row.output_tokens, row.estimated_calls) == (80, 22 + 20, 1)
 
 
 def test_a_stopped_answer_costs_what_was_written(

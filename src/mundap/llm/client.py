@@ -148,19 +148,14 @@ def _observed(purpose: Purpose) -> Iterator[tracing.Span]:
         metrics.model_seconds.labels(model, purpose).observe(time.perf_counter() - begun)
 
 
-def _counted(prompt_tokens: int, completion_tokens: int, span: tracing.Span) -> Usage:
-    """Return the tokens of a call, after counting them."""
-    usage = Usage(int(prompt_tokens), int(completion_tokens))
-    tokens = metrics.model_tokens
-    tokens.labels(settings.CHAT_MODEL, "prompt").inc(max(0, usage.prompt_tokens))
-    tokens.labels(settings.CHAT_MODEL, "completion").inc(max(0, usage.completion_tokens))
-    span.note(
-        {
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.completion_tokens,
-        }
-    )
-    return usage
+def _report(call: Call, span: tracing.Span) -> None:
+    """Tell metrics and traces the tokens of a call that has ended, where the endpoint counted them."""
+    if call.counted is None:
+        return
+    given, made = call.counted
+    metrics.model_tokens.labels(call.model, "prompt").inc(given)
+    metrics.model_tokens.labels(call.model, "completion").inc(made)
+    span.note({"gen_ai.usage.input_tokens": given, "gen_ai.usage.output_tokens": made})
 
 
 def _headers(span: tracing.Span) -> dict[str, str]:
@@ -169,7 +164,7 @@ def _headers(span: tracing.Span) -> dict[str, str]:
 
 
 @contextmanager
-def _noted(purpose: Purpose, messages: Sequence[ChatMessage]) -> Iterator[Call]:
+def _noted(purpose: Purpose, messages: Sequence[ChatMessage], span: tracing.Span) -> Iterator[Call]:
     """Note a call for whoever pays for it; not one that was refused or did not get through, which costs nothing."""
     call = note_call(purpose, settings.CHAT_MODEL, [each["content"] for each in messages])
     try:
@@ -179,19 +174,21 @@ def _noted(purpose: Purpose, messages: Sequence[ChatMessage]) -> Iterator[Call]:
     except (openai.APIStatusError, openai.APIConnectionError, httpx2.ConnectError):
         forget_call(call)
         raise
+    finally:
+        _report(call, span)
 
 
 async def stream_chat(
     messages: Sequence[ChatMessage], *, purpose: Purpose, max_tokens: int | None = None
 ) -> AsyncIterator[str | Usage]:
-    """Yield the model's text as it comes, and a Usage if the endpoint counts.
+    """Yield the model's text as it comes, and a Usage if the endpoint counts; the last one holds.
 
     Raises ModelUnavailable, ModelTimeout or ModelError; what was yielded before stays valid. An answer that ends
     without a finish reason was cut off and raises, so that half an answer never passes for a whole one.
     """
     is_finished = False
     with _observed(purpose) as span:
-        with _endpoint_errors(), _noted(purpose, messages) as call:
+        with _endpoint_errors(), _noted(purpose, messages, span) as call:
             # The SDK sends the request; its lines are read here, because building its models for each token costs
             # three times what the rest of a token does.
             request = _client().chat.completions.with_streaming_response.create(
@@ -205,17 +202,25 @@ async def stream_chat(
             async with request as response:
                 async for line in response.iter_lines():
                     chunk = _chunk(line)
-                    if usage := chunk.get("usage"):
-                        counted = _counted(usage["prompt_tokens"], usage["completion_tokens"], span)
-                        call.counted = (counted.prompt_tokens, counted.completion_tokens)
-                        yield counted
                     for choice in chunk.get("choices") or ():
                         is_finished = is_finished or choice.get("finish_reason") is not None
-                        if text := (choice.get("delta") or {}).get("content"):
-                            call.reply_bytes += len(str(text).encode("utf-8", "replace"))
+                        delta = choice.get("delta") or {}
+                        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
+                        call.reply_bytes += _size_of(thought)  # it is paid for, too
+                        if text := delta.get("content"):
+                            call.reply_bytes += _size_of(text)
                             yield str(text)
+                    # Once at the end, or with each chunk, of all so far.
+                    if usage := chunk.get("usage"):
+                        given, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
+                        if call.count(given, made):
+                            yield Usage(given, made)
         if not is_finished:
             raise ModelError(_("The language model stopped in the middle. Try again."))
+
+
+def _size_of(text: object) -> int:
+    return len(str(text).encode("utf-8", "replace"))
 
 
 def _chunk(line: str) -> dict[str, Any]:
@@ -236,7 +241,11 @@ async def complete(
     max_tokens: int | None = None,
 ) -> str:
     """Return the model's whole reply, stripped, or raise ModelTimeout in time. Raises as `stream_chat` does."""
-    with _observed(purpose) as span, _endpoint_errors(), _noted(purpose, messages) as call:
+    with (
+        _observed(purpose) as span,
+        _endpoint_errors(),
+        _noted(purpose, messages, span) as call,
+    ):
         # The SDK's own limit is for each step of each of its attempts; this one is for all of them.
         async with asyncio.timeout(timeout_seconds):
             reply = await _client().chat.completions.create(
@@ -246,10 +255,9 @@ async def complete(
                 extra_headers=_headers(span),
             )
         text = reply.choices[0].message.content or ""
-        call.reply_bytes = len(text.encode("utf-8", "replace"))
+        call.reply_bytes = _size_of(text)
         if reply.usage:
-            counted = _counted(reply.usage.prompt_tokens, reply.usage.completion_tokens, span)
-            call.counted = (counted.prompt_tokens, counted.completion_tokens)
+            call.count(reply.usage.prompt_tokens, reply.usage.completion_tokens)
         return text.strip()
 
 

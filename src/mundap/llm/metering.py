@@ -15,7 +15,10 @@ Purpose = Literal["answer", "queries", "title", "summary"]
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call of the model. Until the endpoint says what it counted, tokens are estimated from the texts."""
+    """A call of the model. Until the endpoint says what it counted, tokens are estimated from the texts.
+
+    Some endpoints count as they go: what they write after that, `reply_bytes`, is estimated on top.
+    """
 
     purpose: Purpose
     model: str
@@ -25,13 +28,21 @@ class Call:
 
     @property
     def is_estimated(self) -> bool:
-        """Has the endpoint not said how many tokens it were?"""
-        return self.counted is None
+        """Has the endpoint not said how many tokens it were, or not of all?"""
+        return self.counted is None or self.reply_bytes > 0
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Return the tokens in and out."""
-        return self.counted or (self.asked_tokens, -(-self.reply_bytes // 3))
+        given, made = self.counted or (self.asked_tokens, 0)
+        return given, made - (-self.reply_bytes // 3)
+
+    def count(self, given: object, made: object) -> bool:
+        """Take what the endpoint counted so far; False where that cannot be, as zeros for a question."""
+        if not (isinstance(given, int) and isinstance(made, int) and given > 0 and made >= 0):
+            return False
+        self.counted, self.reply_bytes = (given, made), 0
+        return True
 
 
 _calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
