@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from bs4 import BeautifulSoup
@@ -17,7 +18,7 @@ from mundap.accounts.models import AuditEntry, User
 from mundap.chats.models import Chat, Message, ModelUsage, Turn
 from mundap.chats.unanswered import Asked, topics_of
 from mundap.library.models import Collection, Run, RunPage
-from tests.web.conftest import MakeChat
+from tests.web.conftest import QUOTE, MakeChat
 
 pytestmark = pytest.mark.django_db
 SECRET = "my salary is 4711"
@@ -118,6 +119,54 @@ def test_what_did_not_help_is_shown_without_who_said_so(
     assert "Redis?" in text(staff_client, "/admin/feedback/?reason=%27%22&p=999")
 
 
+def test_quotations_are_for_who_may_open_the_collection(
+    staff_client: Client, alice: User, make_chat: MakeChat
+) -> None:
+    _chat, answer = make_chat(alice)
+    Message.objects.filter(pk=answer.pk).update(rating="down", turn=Turn.objects.get(answer=answer))
+    assert QUOTE in text(staff_client, "/admin/feedback/")
+    Collection.objects.update(owner=alice, visibility="private")
+    said = text(staff_client, "/admin/feedback/")
+    assert QUOTE not in said
+    assert "Django’s cache framework" in said
+
+
+def marks(client: Client, url: str) -> list[list[str]]:
+    """Return the ids behind each button of a page."""
+    forms = soup(client, url).select("form:has([name=dealt_with][value]):has([name=message])")
+    return [[field["value"] for field in form.select("[name=message]")] for form in forms]
+
+
+def test_feedback_is_worked_through(
+    staff_client: Client, alice_client: Client, alice: User, make_chat: MakeChat
+) -> None:
+    url, done = "/admin/feedback/", "/admin/feedback/?dealt_with=1"
+    _chat, answer = make_chat(alice)
+    make_chat(alice, "Something else?")
+    Message.objects.filter(role="assistant").update(rating="down")
+    assert len(marks(staff_client, url)) == 2
+    form = {"message": str(answer.pk), "dealt_with": "1"}
+    assert alice_client.post(url, form).status_code == 404
+    assert Client().post(url, form).status_code == 302
+    assert staff_client.post(url, form | {"message": "x"}).status_code == 400
+    assert len(marks(staff_client, url)) == 2
+    for _twice in range(2):
+        assert staff_client.post(url, form).status_code == 302
+    assert marks(staff_client, done) == [[str(answer.pk)]]
+    assert len(marks(staff_client, url)) == 1
+    assert "1 did not help" in text(staff_client, "/admin/")
+    staff_client.post(done, form | {"dealt_with": ""})
+    assert len(marks(staff_client, url)) == 2
+    staff_client.post(url, form)
+    # What somebody says anew is to be looked at anew.
+    alice_client.put(
+        f"/api/v1/messages/{answer.pk}/feedback/",
+        {"rating": "down", "comment": "It still is."},
+        content_type="application/json",
+    )
+    assert len(marks(staff_client, url)) == 2
+
+
 def test_the_thumb_says_who_will_see_it(
     alice: User, alice_client: Client, make_chat: MakeChat
 ) -> None:
@@ -181,6 +230,32 @@ def test_owners_see_their_own_collections(
     assert Client().get(url).status_code == 302
 
 
+def test_questions_are_worked_through(
+    alice: User, alice_client: Client, staff_client: Client, asked: Collection, settings
+) -> None:
+    settings.EMBEDDING_BASE_URL = ""
+    url = "/admin/unanswered/?collection=django"
+    first, *others = marks(staff_client, url)
+    assert [len(first), len(others)] == [2, 2]  # those of one topic at once
+    form = {"message": first, "dealt_with": "1"}
+    assert alice_client.post("/shelf/django/unanswered/", form).status_code == 403
+    assert staff_client.post(url, form | {"message": ["1'"]}).status_code == 400
+    assert staff_client.post(url, form).status_code == 302
+    assert marks(staff_client, url) == others
+    assert "Django 5.2 2" in text(staff_client, "/admin/unanswered/")
+    assert "2 unanswered" in text(staff_client, "/admin/")
+    assert marks(staff_client, f"{url}&dealt_with=1") == [first]
+    # Asked once more, and still not answered.
+    Turn.objects.filter(question=first[0]).update(finished_at=timezone.now())
+    assert [first[0]] in marks(staff_client, url)
+    Collection.objects.update(owner=alice, visibility="private")
+    owners = "/shelf/django/unanswered/"
+    staff_client.post(owners, {"message": others[0], "dealt_with": "1"})
+    assert others[0] in marks(alice_client, owners)
+    alice_client.post(owners, {"message": others[0], "dealt_with": "1"})
+    assert others[0] not in marks(alice_client, owners)
+
+
 def test_questions_that_share_rare_words_are_one_topic(settings) -> None:
     settings.EMBEDDING_BASE_URL = ""
     now = timezone.now()
@@ -191,7 +266,7 @@ def test_questions_that_share_rare_words_are_one_topic(settings) -> None:
         "where can i buy a kettle",
         "Does it run on Windows?",
     ]
-    topics = topics_of([Asked(each, now) for each in texts])
+    topics = topics_of([Asked(each, now, uuid4()) for each in texts])
     assert [(topic.count, len(topic.wordings)) for topic in topics] == [(2, 1), (2, 2), (1, 1)]
     assert topics_of([]) == []
 
@@ -199,7 +274,7 @@ def test_questions_that_share_rare_words_are_one_topic(settings) -> None:
 def test_questions_that_mean_the_same_are_one_topic() -> None:
     now = timezone.now()
     texts = ["How much does it cost?", "What is the price?", "Can I use MySQL?"]
-    topics = topics_of([Asked(each, now) for each in texts])
+    topics = topics_of([Asked(each, now, uuid4()) for each in texts])
     assert sorted(topic.count for topic in topics) == [1, 2]
 
 

@@ -10,18 +10,21 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
 from mundap.accounts.models import User
 from mundap.administration.lists import BoundedPaginator
+from mundap.chats.dealt_with import deal_with, open_again
 from mundap.chats.feedback import REASONS, parted
-from mundap.chats.models import Message
+from mundap.chats.models import DealtWith, Message
 from mundap.chats.shapes import source_title
 from mundap.chats.unanswered import MOST_QUESTIONS, count_unanswered, list_unanswered, topics_of
+from mundap.errors import InvalidInput
 from mundap.library.models import Collection, Passage
 from mundap.library.selectors import (
     get_collection_for,
@@ -32,8 +35,10 @@ from mundap.library.selectors import (
 PERIODS = (7, 30, 90, 365)
 _FEEDBACK_AT_ONCE = 20
 
+_shown_and_marked = require_http_methods(["GET", "HEAD", "POST"])
 
-@require_safe
+
+@_shown_and_marked
 def unanswered(request: HttpRequest) -> HttpResponse:
     """For staff: how many questions each collection left open, and those of the one that `?collection=` names."""
     user, days = cast("User", request.user), _days(request)
@@ -43,27 +48,52 @@ def unanswered(request: HttpRequest) -> HttpResponse:
     ranked = sorted(counts.items(), key=lambda pair: -pair[1])
     slug = request.GET.get("collection", "")
     chosen = get_collection_for(user, slug) if slug else None
+    if chosen and request.method == "POST":
+        return _mark(request, _asked_about(chosen))
     context = admin.site.each_context(request) | {
         "title": "",
         "ranked": [(found[pk], number) for pk, number in ranked if pk in found],
-        **_shown(chosen, days),
+        **_shown(request, chosen),
     }
     return render(request, "administration/unanswered.html", context)
 
 
 @login_required
 @never_cache
-@require_safe
+@_shown_and_marked
 def unanswered_in(request: HttpRequest, slug: str) -> HttpResponse:
     """For who may change a collection: the questions that it left open."""
     collection = get_collection_to_change_for(cast("User", request.user), slug)
-    context = {"collection": collection, **_shown(collection, _days(request))}
+    if request.method == "POST":
+        return _mark(request, _asked_about(collection))
+    context = {"collection": collection, **_shown(request, collection)}
     return render(request, "administration/unanswered_in.html", context)
 
 
-def _shown(collection: Collection | None, days: int) -> dict[str, Any]:
-    asked = list_unanswered(collection, days=days) if collection else []
+def _asked_about(collection: Collection) -> QuerySet[Message]:
+    return Message.objects.filter(chat__collection=collection, role=Message.Role.USER)
+
+
+def _mark(request: HttpRequest, among: QuerySet[Message]) -> HttpResponse:
+    """Mark those of these messages that are sent as dealt with, or as open again, and show the page anew."""
+    try:
+        chosen = among.filter(pk__in=[UUID(each) for each in request.POST.getlist("message")])
+    except ValueError as exc:
+        raise InvalidInput(_("The request is not valid.")) from exc
+    if request.POST.get("dealt_with"):
+        deal_with(chosen, by=cast("User", request.user))
+    else:
+        open_again(chosen)
+    return redirect(request.get_full_path())
+
+
+def _shown(request: HttpRequest, collection: Collection | None) -> dict[str, Any]:
+    days, is_dealt_with = _days(request), bool(request.GET.get("dealt_with"))
+    asked = (
+        list_unanswered(collection, days=days, is_dealt_with=is_dealt_with) if collection else []
+    )
     return {
+        "is_dealt_with": is_dealt_with,
         "chosen": collection,
         "topics": topics_of(asked),
         "number": len(asked),
@@ -79,14 +109,17 @@ def _days(request: HttpRequest) -> int:
     return int(asked) if asked in map(str, PERIODS) else PERIODS[1]
 
 
-@require_safe
+@_shown_and_marked
 def feedback(request: HttpRequest) -> HttpResponse:
     """For staff: answers that somebody found no help, each with its question and its passages; the newest first.
 
-    `?collection=` and `?reason=` choose among them.
+    `?collection=` and `?reason=` choose among them; `?dealt_with=1` shows those that somebody has looked after.
     """
-    given = {name: request.GET.get(name, "") for name in ("collection", "reason")}
-    rows = _rated_down()
+    if request.method == "POST":
+        return _mark(request, _rated_down())
+    given = {name: request.GET.get(name, "") for name in ("collection", "reason", "dealt_with")}
+    dealt_with = Exists(DealtWith.objects.filter(message=OuterRef("pk")))
+    rows = _rated_down().filter(dealt_with if given["dealt_with"] else ~dealt_with)
     if given["collection"]:
         rows = rows.filter(chat__collection__slug=given["collection"])
     if given["reason"] in REASONS:

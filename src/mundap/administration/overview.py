@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Sum
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.chats.models import Message, ModelUsage, State, Turn
+from mundap.chats.models import DealtWith, Message, ModelUsage, State, Turn
 from mundap.chats.unanswered import count_unanswered
 from mundap.library.models import Collection, Run
 from mundap.library.selectors import list_collections_for
@@ -39,7 +39,10 @@ def numbers_for(user: User) -> list[Number]:
     open_questions = sum(count_unanswered(list_collections_for(user), days=_DAYS).values())
     since = timezone.now() - timedelta(days=_DAYS)
     down = Message.objects.filter(
-        rating=Message.Rating.DOWN, created_at__gte=since, chat__deleted_at=None
+        ~Exists(DealtWith.objects.filter(message=OuterRef("pk"))),
+        rating=Message.Rating.DOWN,
+        created_at__gte=since,
+        chat__deleted_at=None,
     )
     failed = Collection.objects.filter(state=Collection.State.FAILED).count()
     collections = reverse("admin:library_collection_changelist")

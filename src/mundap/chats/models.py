@@ -9,6 +9,7 @@ SearchSegment  the terms that sixteen positions of a chat are found by
 Share       a copy of a chat that whoever has its link may read
 ModelUsage  what the chat model was used for: by day, user, token, model and purpose; kept when these are gone
 Reservation    what a running answer or summary may take of the model at most, until it is known what it took
+DealtWith   a question without an answer, or an answer that did not help, that staff have looked after
 MonthSpending  what all that was used in a month cost together, in a few parts
 
 Triggers (migrations 0002 and 0003) give a chat a new `rev` and `etag` whenever something that its readers see changes,
@@ -270,6 +271,28 @@ class SearchSegment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.chat_id} {self.number}"
+
+
+class DealtWith(models.Model):
+    """That somebody has looked after a question that was not answered, or an answer that did not help, and when.
+
+    The database does not check the keys: a version that does not know this table may delete what they name.
+    """
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.message_id)
 
 
 class Share(models.Model):

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.chats import body_cache, turns
-from mundap.chats.models import TITLE_MAX_CHARACTERS, Chat, Message, State, Turn
+from mundap.chats.models import TITLE_MAX_CHARACTERS, Chat, DealtWith, Message, State, Turn
 from mundap.chats.selectors import no_chat
 from mundap.errors import Conflict, NotFound
 
@@ -92,7 +92,8 @@ def _rate(message: Message, *, rating: str, comment: str) -> None:
         raise Conflict(_("This answer is still being written."))
     opinion = {"rating": rating, "comment": comment if rating else ""}
     # The same once more is no new state of the chat.
-    Message.objects.filter(pk=message.pk).exclude(**opinion).update(**opinion)
+    if Message.objects.filter(pk=message.pk).exclude(**opinion).update(**opinion):
+        DealtWith.objects.filter(message=message.pk).delete()
 
 
 def select_version(user: User, message_id: UUID) -> UUID:

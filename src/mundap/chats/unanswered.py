@@ -14,10 +14,10 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from mundap.chats.models import State, Turn
+from mundap.chats.models import DealtWith, State, Turn
 from mundap.errors import ModelError
 from mundap.library.models import Collection
 from mundap.retrieval.embeddings import embed_questions, embedding_model, has_embeddings
@@ -43,10 +43,11 @@ _Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that was not answered, and when."""
+    """A question that was not answered, its message, and when."""
 
     text: str
     at: datetime
+    message: UUID
 
 
 @dataclass(slots=True)
@@ -54,24 +55,34 @@ class Topic:
     """Questions that ask for the same; `wordings` begins with the one that was asked most."""
 
     wordings: list[str]
-    count: int
+    messages: list[UUID]
     last_at: datetime
     more: int = field(default=0)
 
+    @property
+    def count(self) -> int:
+        """How many questions these are."""
+        return len(self.messages)
+
 
 def count_unanswered(collections: QuerySet[Collection], *, days: int) -> dict[UUID, int]:
-    """Return by collection how many questions of the last days were not answered; those without any are left out."""
-    rows = _turns(days=days).filter(chat__collection__in=collections.order_by())
+    """Return by collection how many questions of the last days are open; those without any are left out."""
+    rows = _turns(days=days, is_dealt_with=False).filter(
+        chat__collection__in=collections.order_by()
+    )
     counted = rows.values("chat__collection").annotate(number=Count("question", distinct=True))
     return dict(counted.values_list("chat__collection", "number"))
 
 
-def list_unanswered(collection: Collection, *, days: int) -> list[Asked]:
-    """Return the newest questions of the last days that were not answered, newest first."""
-    rows = _turns(days=days).filter(chat__collection=collection).order_by("-finished_at")
+def list_unanswered(
+    collection: Collection, *, days: int, is_dealt_with: bool = False
+) -> list[Asked]:
+    """Return the newest questions of the last days that were not answered, newest first: open ones, or the others."""
+    rows = _turns(days=days, is_dealt_with=is_dealt_with).filter(chat__collection=collection)
+    rows = rows.order_by("-finished_at")
     found = rows.values_list("question", "question__text", "finished_at")[:MOST_QUESTIONS]
     by_question = {question: (text, at) for question, text, at in found}
-    return [Asked(text, at) for text, at in by_question.values() if text and at]
+    return [Asked(text, at, pk) for pk, (text, at) in by_question.items() if text and at]
 
 
 def topics_of(asked: Sequence[Asked]) -> list[Topic]:
@@ -93,8 +104,13 @@ def topics_of(asked: Sequence[Asked]) -> list[Topic]:
     return sorted(topics, key=lambda topic: (topic.count, topic.last_at), reverse=True)
 
 
-def _turns(*, days: int) -> QuerySet[Turn]:
+def _turns(*, days: int, is_dealt_with: bool) -> QuerySet[Turn]:
+    # What was asked again after somebody looked after it, is open again.
+    dealt_with = DealtWith.objects.filter(
+        message=OuterRef("question"), at__gte=OuterRef("finished_at")
+    )
     return Turn.objects.filter(
+        Exists(dealt_with) if is_dealt_with else ~Exists(dealt_with),
         retrieval__is_answered=False,
         status=State.COMPLETE,
         finished_at__gte=timezone.now() - timedelta(days=days),
@@ -107,7 +123,7 @@ def _turns(*, days: int) -> QuerySet[Turn]:
 def _topic(same: Sequence[Sequence[Asked]]) -> Topic:
     return Topic(
         wordings=[asked[0].text for asked in same[:WORDINGS]],
-        count=sum(map(len, same)),
+        messages=[one.message for asked in same for one in asked],
         last_at=max(one.at for asked in same for one in asked),
         more=max(len(same) - WORDINGS, 0),
     )
