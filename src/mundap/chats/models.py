@@ -61,10 +61,18 @@ class Chat(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chats"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
+        on_delete=models.CASCADE,
+        related_name="chats",
     )
     collection = models.ForeignKey(
-        Collection, on_delete=models.SET_NULL, null=True, blank=True, related_name="chats"
+        Collection,
+        verbose_name=_("collection"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="chats",
     )
     title = models.CharField(_("title"), max_length=TITLE_MAX_CHARACTERS, blank=True)
     pinned = models.BooleanField(_("pinned"), default=False)
@@ -72,10 +80,14 @@ class Chat(models.Model):
     etag = models.UUIDField(db_default=RandomUUID(), editable=False)
     next_position = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), help_text="of the last question")
-    deleted_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(
+        _("last question"), db_default=Now(), help_text="of the last question"
+    )
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("chat")
+        verbose_name_plural = _("chats")
         ordering = ["-updated_at", "-id"]
         indexes = [
             models.Index(

@@ -57,13 +57,18 @@ class Collection(models.Model):
     licence = models.CharField(_("licence"), max_length=200, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
         on_delete=models.CASCADE,
         null=True,
         blank=True,
         related_name="collections",
     )
-    visibility = models.CharField(max_length=10, choices=Visibility, default=Visibility.PRIVATE)
-    group = models.ForeignKey(Group, on_delete=models.SET_NULL, null=True, blank=True)
+    visibility = models.CharField(
+        _("who sees it"), max_length=10, choices=Visibility, default=Visibility.PRIVATE
+    )
+    group = models.ForeignKey(
+        Group, verbose_name=_("group"), on_delete=models.SET_NULL, null=True, blank=True
+    )
     family = models.SlugField(
         max_length=100,
         blank=True,
@@ -74,10 +79,10 @@ class Collection(models.Model):
     )
     source = models.CharField(_("source"), max_length=1000, blank=True)
     refresh_days = models.PositiveSmallIntegerField(
-        _("days between refreshes"), default=0, help_text="0: only when somebody asks for it."
+        _("days between refreshes"), default=0, help_text=_("0: only when somebody asks for it.")
     )
     base_url = models.URLField(_("published at"), max_length=500, blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.EMPTY)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.EMPTY)
     error = models.TextField(_("error"), blank=True)
     documents_done = models.PositiveIntegerField(default=0)
     documents_total = models.PositiveIntegerField(default=0)
@@ -86,6 +91,8 @@ class Collection(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name = _("collection")
+        verbose_name_plural = _("collections")
         ordering = ["category", "title_no"]
         constraints = [
             models.UniqueConstraint(
@@ -122,10 +129,12 @@ class Document(models.Model):
         FAILED = "failed", _("could not be read")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="documents")
-    path = models.CharField(max_length=1000)
-    url = models.URLField(max_length=2000, blank=True)
-    title = models.CharField(max_length=500, blank=True)
+    collection = models.ForeignKey(
+        Collection, verbose_name=_("collection"), on_delete=models.CASCADE, related_name="documents"
+    )
+    path = models.CharField(_("path"), max_length=1000)
+    url = models.URLField(_("address"), max_length=2000, blank=True)
+    title = models.CharField(_("title"), max_length=500, blank=True)
     text = models.TextField(blank=True)
     format = models.CharField(max_length=50, blank=True, help_text="Name of its parser.")
     size_bytes = models.PositiveIntegerField(default=0)
@@ -138,11 +147,13 @@ class Document(models.Model):
     # Of the reply that it was read from, so that the next run can ask whether it has changed.
     etag = models.CharField(max_length=500, blank=True)
     last_modified = models.CharField(max_length=100, blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.READY)
-    error = models.TextField(blank=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.READY)
+    error = models.TextField(_("error"), blank=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
+        verbose_name = _("document")
+        verbose_name_plural = _("documents")
         ordering = ["path"]
         constraints = [models.UniqueConstraint(fields=["collection", "path"], name="document_path")]
 
@@ -244,17 +255,25 @@ class StoredFile(models.Model):
     """A file as a person gave it, at its path among the others of the collection."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="files")
-    path = models.CharField(max_length=1000)
+    collection = models.ForeignKey(
+        Collection, verbose_name=_("collection"), on_delete=models.CASCADE, related_name="files"
+    )
+    path = models.CharField(_("path"), max_length=1000)
     content = models.BinaryField()
     size_bytes = models.PositiveIntegerField()
     given_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("given by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
+        verbose_name = _("file")
+        verbose_name_plural = _("files")
         ordering = ["path"]
         constraints = [
             models.UniqueConstraint(fields=["collection", "path"], name="stored_file_path")
@@ -296,34 +315,43 @@ class Run(models.Model):
     UNFINISHED = (State.WAITING, State.OPENING, State.READING)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="runs")
-    trigger = models.CharField(max_length=10, choices=Trigger)
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    collection = models.ForeignKey(
+        Collection, verbose_name=_("collection"), on_delete=models.CASCADE, related_name="runs"
     )
-    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    error = models.TextField(blank=True)
+    trigger = models.CharField(_("occasion"), max_length=10, choices=Trigger)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("asked for by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
+    error = models.TextField(_("error"), blank=True)
     is_wanted_again = models.BooleanField(
         default=False, help_text="Something changed meanwhile: another run follows this one."
     )
     worker = models.ForeignKey(
         Worker,
+        verbose_name=_("worker"),
         on_delete=models.SET_NULL,
         null=True,
         related_name="+",
-        help_text="Who opens the source.",
+        help_text=_("Who opens the source."),
     )
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     # What all pages are read with: the source's settings and the titles that links show.
     context = models.JSONField(default=dict)
     counts = models.JSONField(
         default=dict, help_text="Pages by what became of them, once finished."
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+    started_at = models.DateTimeField(_("begun"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
 
     class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["collection", "-created_at"], name="run_of_collection")]
         constraints = [

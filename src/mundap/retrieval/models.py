@@ -85,14 +85,14 @@ class EvaluationRun(models.Model):
 
     created_at = models.DateTimeField(_("when"), auto_now_add=True)
     file = models.CharField(_("questions"), max_length=255)
-    digest = models.CharField(max_length=64, editable=False)
+    digest = models.CharField(_("their digest"), max_length=64, editable=False)
     version = models.CharField(_("version"), max_length=50)
     commit = models.CharField(_("commit"), max_length=50, blank=True)
     embedding_model = models.CharField(_("embedding model"), max_length=200, blank=True)
     rerank_model = models.CharField(_("rerank model"), max_length=200, blank=True)
     chat_model = models.CharField(_("chat model"), max_length=200, blank=True)
-    settings = models.JSONField(default=dict)
-    results = models.JSONField(default=dict)
+    settings = models.JSONField(_("settings"), default=dict)
+    results = models.JSONField(_("results"), default=dict)
     seconds = models.FloatField(_("seconds"), default=0)
 
     class Meta:
