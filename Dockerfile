@@ -9,9 +9,9 @@ COPY requirements.txt ./
 RUN pip install --require-hashes -r requirements.txt
 COPY pyproject.toml requirements.in README.md LICENSE ./
 COPY src src
-# `mundap eval` computes with a fifth of it all, which no server needs. The installers go last.
+# scipy is a fifth of it all: what `mundap eval` computes with asks for it, and never imports it. The installers go last.
 RUN pip install --no-deps --no-build-isolation . \
-    && pip uninstall --yes pytrec-eval-terrier scipy setuptools pip
+    && pip uninstall --yes scipy setuptools pip
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Mundap" \

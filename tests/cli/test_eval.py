@@ -58,16 +58,25 @@ def test_people_get_a_table_and_are_told_what_was_skipped(
     assert "nowhere" in done.stderr
 
 
-def test_what_it_takes_of_the_model_is_entered(
+def test_what_it_takes_of_the_model_is_entered_and_has_an_end(
     run: Run, handbook: Path, tmp_path: Path, model: ScriptedModel
 ) -> None:
-    shown = "from django.db.models import Sum; from mundap.chats.models import ModelUsage as used; "
-    shown += "print(used.objects.filter(user=None, model='measured').aggregate(Sum('calls'))['calls__sum'])"
-    model.say("redis")
+    shown = "from django.db.models import Sum; from mundap.chats import models as used; "
+    shown += "rows = used.ModelUsage.objects.filter(user=None, model='measured'); "
+    shown += "print(rows.aggregate(Sum('calls'))['calls__sum']); used.MonthSpending.objects.all().delete()"
     model.say("You have thirty days of holiday a year [1].")
-    chat = {"OPENAI_BASE_URL": model.url, "MUNDAP_CHAT_MODEL": "measured"}
-    assert run("eval", str(_file(tmp_path)), **chat).returncode == 0
-    assert run("shell", "-v", "0", "-c", shown).stdout.strip() == str(len(model.requests)) != "0"
+    settings = {
+        "OPENAI_BASE_URL": model.url,
+        "MUNDAP_CHAT_MODEL": "measured",
+        "MUNDAP_MODEL_PRICES": "measured=1000000/1000000",
+        "MUNDAP_TOTAL_SPENDING_PER_MONTH": "1",
+    }
+    file = _file(tmp_path)
+    file.write_text(f"{file.read_text()}\n{file.read_text().splitlines()[0]}\n")
+    measured = json.loads(run("eval", str(file), "--json", **settings).stdout)
+    # The first answer has spent all there was; the search is measured all the same.
+    assert (measured["citations"]["failed"], measured["groups"][0]["n"]) == (1, 2)
+    assert run("shell", "-v", "0", "-c", shown).stdout.strip() == str(len(model.requests)) == "1"
 
 
 def test_a_missing_file_is_said(run: Run, tmp_path: Path) -> None:

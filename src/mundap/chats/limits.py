@@ -7,28 +7,31 @@ itself. So a limit is passed by one answer at most, however many begin at once: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils.formats import number_format
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, override
+from uuid_utils.compat import uuid7
 
 from mundap.accounts.allowances import limits_of
 from mundap.answers.budget import Most, most_of_answer
 from mundap.answers.events import Earlier, HistoryMessage
 from mundap.answers.language import language_of
 from mundap.chats import usage
-from mundap.chats.usage import TODAY, Payer, Purpose, most_cost
+from mundap.chats.usage import NOBODY, TODAY, Payer, Purpose, most_cost
 from mundap.config import metrics
 from mundap.config.quotas import Quota, openai_headers, rate_limit_headers
 from mundap.errors import QuotaReached
+from mundap.llm.metering import Call, note_calls_in
 
 _SPENDING_LOCK = 20_004  # the class of our advisory locks: who looks at what all may yet spend
 _WAIT_SECONDS = 5  # for what running answers have reserved and will mostly give back
@@ -167,6 +170,22 @@ def admit(
         _require_total(cursor, cost)
     usage.begin(cursor, use, payer, most, purpose=purpose, is_question=is_question, seconds=seconds)
     return quotas
+
+
+@contextmanager
+def asking_for_nobody(question: str) -> Iterator[None]:
+    """Have the block answer the question within what all together may spend, and enter what it takes without a user.
+
+    Raises QuotaReached.
+    """
+    use, calls = uuid7(), list[Call]()
+    with transaction.atomic(), connection.cursor() as cursor:
+        admit_answer(cursor, use, NOBODY, question)
+    note_calls_in(calls)
+    try:
+        yield
+    finally:
+        usage.settle(use, calls)
 
 
 def _with_question(quotas: Iterable[Quota]) -> Iterable[Quota]:

@@ -14,7 +14,6 @@ from mundap.cli.runtime import started
 if TYPE_CHECKING:
     from mundap.answers.events import Answered
     from mundap.library.models import Collection
-    from mundap.llm.metering import Call
 
 
 @click.command("ask")
@@ -28,9 +27,11 @@ def command(question: str, slug: str, is_json: bool) -> None:
     begun = time.perf_counter()
     with started():
         from mundap.answers.questions import checked_question
+        from mundap.chats.limits import asking_for_nobody
 
-        collection = _collection(slug)
-        answered = _charged(checked_question(question), collection, is_shown=not is_json)
+        collection, question = _collection(slug), checked_question(question)
+        with asking_for_nobody(question):
+            answered = asyncio.run(_answer(question, collection, is_shown=not is_json))
         seconds = time.perf_counter() - begun
         if is_json:
             click.echo(json.dumps(_document(answered, collection, seconds), ensure_ascii=False))
@@ -52,31 +53,10 @@ def _collection(slug: str) -> Collection:
         ) from None
 
 
-def _charged(question: str, collection: Collection, *, is_shown: bool) -> Answered:
-    """Return the answer, within what all together may spend, and enter what it took."""
-    from django.db import connection, transaction
-    from uuid_utils.compat import uuid7
-
-    from mundap.chats import limits, usage
-
-    use = uuid7()
-    calls: list[Call] = []
-    with transaction.atomic(), connection.cursor() as cursor:
-        limits.admit_answer(cursor, use, usage.NOBODY, question)
-    try:
-        return asyncio.run(_answer(question, collection, calls, is_shown=is_shown))
-    finally:
-        usage.settle(use, calls)
-
-
-async def _answer(
-    question: str, collection: Collection, calls: list[Call], *, is_shown: bool
-) -> Answered:
+async def _answer(question: str, collection: Collection, *, is_shown: bool) -> Answered:
     from mundap.answers.answering import answer
     from mundap.answers.events import Answered, TextDelta
-    from mundap.llm.metering import note_calls_in
 
-    note_calls_in(calls)
     answered = None
     async for event in answer(question, collection=collection):
         if isinstance(event, TextDelta) and is_shown:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +15,8 @@ from tqdm import tqdm
 from mundap.cli.runtime import started
 
 if TYPE_CHECKING:
-    from mundap.llm.metering import Call
-    from mundap.retrieval.evaluation import Measured
+    from mundap.library.models import Collection
+    from mundap.retrieval.evaluation import CheckedAnswer, Measured, Question
     from mundap.retrieval.evaluation_runs import Difference
 
 _COLUMNS = ("corpus", "lang", "n", "recall@1", "recall@5", "recall@10", "mrr@10", "ndcg@10")
@@ -43,18 +41,17 @@ _COLUMNS = ("corpus", "lang", "n", "recall@1", "recall@5", "recall@10", "mrr@10"
 def command(file: Path, k: int, citations: bool, is_json: bool) -> None:
     """Measure retrieval with the questions of FILE, one JSON object a line; the results are kept."""
     with started():
-        from mundap.answers.citation_precision import answer_and_check
         from mundap.retrieval.evaluation import evaluate, read_questions
         from mundap.retrieval.evaluation_runs import compare, keep_run
 
         questions = read_questions(file)
         begun = time.perf_counter()
         bar = tqdm(total=len(questions), unit="question", leave=False, disable=None)
-        with bar, _charged():
+        with bar:
             measured = evaluate(
                 questions,
                 k=k,
-                answer=answer_and_check if citations else None,
+                answer=_answer if citations else None,
                 progress=bar.update,
             )
         run = keep_run(
@@ -77,18 +74,12 @@ def command(file: Path, k: int, citations: bool, is_json: bool) -> None:
         _print_difference(difference)
 
 
-@contextmanager
-def _charged() -> Iterator[None]:
-    """Enter what the block takes of the chat model, without a user."""
-    from mundap.chats import usage
-    from mundap.llm.metering import note_calls_in
+def _answer(question: Question, collection: Collection) -> CheckedAnswer | None:
+    from mundap.answers.citation_precision import answer_and_check
+    from mundap.chats.limits import asking_for_nobody
 
-    calls: list[Call] = []
-    note_calls_in(calls)
-    try:
-        yield
-    finally:
-        usage.charge(usage.NOBODY, calls)
+    with asking_for_nobody(question.text):
+        return answer_and_check(question, collection)
 
 
 def _print(measured: Measured) -> None:
@@ -108,7 +99,10 @@ def _print(measured: Measured) -> None:
             f"{cited['unjudged']} could not be judged."
         )
         if cited["failed"]:
-            click.echo(f"The chat model failed at {cited['failed']} questions.", err=True)
+            click.echo(
+                f"{cited['failed']} questions were not answered: the chat model failed, or no more may be spent on it.",
+                err=True,
+            )
     if measured["skipped"]:
         click.echo(f"Not on the shelf, so skipped: {', '.join(measured['skipped'])}", err=True)
 

@@ -17,7 +17,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from mundap.errors import ConfigurationError, InvalidInput, ModelError
+from mundap.errors import ConfigurationError, InvalidInput, ModelError, QuotaReached
 from mundap.library.models import Collection
 from mundap.retrieval.followups import with_history
 from mundap.retrieval.search import ScoredPassage, SearchResult, search
@@ -75,7 +75,8 @@ class Citations(TypedDict):
     """Of the answers to the answerable questions: those that cite, those that cite a gold section, and statements.
 
     `precision` is supported / (supported + unsupported) over pairs of a statement and a passage that it cites;
-    `unjudged` are pairs of which words cannot tell. At `failed` questions the chat model failed.
+    `unjudged` are pairs of which words cannot tell. At `failed` questions the chat model failed, or nothing
+    more may be spent on it.
     """
 
     answers: int
@@ -178,7 +179,7 @@ def evaluate(
             if answer and question.gold:
                 try:
                     checked = answer(question, collection)
-                except ModelError as error:
+                except (ModelError, QuotaReached) as error:
                     logger.warning("No answer to question %s: %s", question.id, error.code)
                     failed += 1
                 else:
