@@ -96,7 +96,8 @@ def test_pages_of_a_killed_worker_are_read_by_another(
                 (row := connection.execute(READING).fetchone()) and row[0] and row[1] == 2 and row
             )
         )
-        os.killpg(killed.pid, signal.SIGKILL)
+        killed.kill()
+        killed.wait()
         redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
         # What its silence of some time would show.
         connection.execute(
@@ -108,6 +109,9 @@ def test_pages_of_a_killed_worker_are_read_by_another(
         )
         other.terminate()
         assert other.wait(timeout=30) == 0
+        _wait(
+            lambda: not _is_anybody_left(killed.pid)
+        )  # neither its clock nor those that read for it
     assert begun[2], "the run was over before the worker was killed"
     assert row[1]["added"] == row[2] == PAGES
     assert row[3] == row[4] == PAGES * 16
@@ -121,7 +125,15 @@ def _worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and its clock
+                os.killpg(process.pid, signal.SIGKILL)  # and those that read pages for it
+
+
+def _is_anybody_left(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _wait(condition: Callable[[], Any]) -> Any:

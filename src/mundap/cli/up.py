@@ -87,7 +87,7 @@ def _keep_worker(is_over: threading.Event) -> None:
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)  # and its clock
+                os.killpg(process.pid, signal.SIGKILL)  # and those that read pages for it
         if not is_over.wait(WORKER_CHECK_SECONDS):
             click.echo("The background worker ended by itself; it is started again.", err=True)
 

@@ -51,13 +51,7 @@ def command(concurrency: int, processes: int, with_starter: bool) -> None:
 
         # Threads: the work waits for the database and the embedding server, and parsing forks by itself.
         options = ["--pool=threads", f"--concurrency={concurrency}"]
-        # The clock keeps no file: what is due is asked of Postgres, not remembered.
-        alone = [
-            "--without-gossip",
-            "--without-mingle",
-            "--beat",
-            "--scheduler=celery.beat:Scheduler",
-        ]
+        alone = ["--without-gossip", "--without-mingle"]
         with shown_at(settings.WORKER_METRICS), at_work(is_command=False):
             app.worker_main(["--quiet", "worker", *options, *alone])
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.beat import EmbeddedService, Scheduler
+from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging, worker_ready
 from django.conf import settings
 from kombu.transport.virtual import QoS
@@ -18,6 +21,19 @@ QoS.restore_at_shutdown = False
 app = Celery("mundap")
 app.conf.update(settings.CELERY)
 app.autodiscover_tasks()
+
+
+class _Clock(StartStopStep):
+    """Each worker's own clock: a thread. The process that `--beat` makes of it would outlive a worker that is killed.
+
+    It keeps no file: what is due is asked of Postgres, not remembered.
+    """
+
+    def create(self, worker: Any) -> Any:
+        return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
+
+
+app.steps["worker"].add(_Clock)
 
 
 @setup_logging.connect
