@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import ssl
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 import pytest
@@ -19,7 +23,9 @@ from mundap.cli.archives import DATABASE, MANIFEST, open_archive
 from mundap.cli.kept_settings import settings_without_secrets
 from mundap.errors import ConfigurationError, Conflict, InvalidInput
 from tests.cli.conftest import Run
+from tests.nodes.nginx import make_certificate
 
+SSL_REQUEST = (80877103).to_bytes(4, "big")  # what a client that wants TLS begins with
 WRITE_USER = """
     INSERT INTO accounts_user (id, password, is_superuser, email, language, is_staff, is_active, date_joined, theme)
     VALUES (gen_random_uuid(), '', false, gen_random_uuid() || '@example.org', '', false, true, now(), '')
@@ -177,21 +183,66 @@ def test_where_it_cannot_go_is_said(tmp_path: Path) -> None:
         assert words in str(done.exception)
 
 
-def test_programs_are_as_new_as_the_server_and_encrypt_where_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_are_as_new_as_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     own = postgres_tools._choose(15, is_encrypted=False)
     assert own == postgres_tools._choose(18, is_encrypted=False)
-    for version, is_encrypted in ((19, False), (15, True)):
-        with pytest.raises(ConfigurationError, match=f"postgresql-client-{version}"):
-            postgres_tools._choose(version, is_encrypted=is_encrypted)
+    for is_encrypted in (False, True):
+        with pytest.raises(ConfigurationError, match="postgresql-client-19"):
+            postgres_tools._choose(19, is_encrypted=is_encrypted)
     for name in ("pg_dump", "pg_restore", "psql"):
         (tmp_path / name).write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 19.2 (Debian)'\n")
         (tmp_path / name).chmod(0o755)
     assert postgres_tools._choose(18, is_encrypted=False) == own
-    assert postgres_tools._choose(19, is_encrypted=False) == tmp_path
-    assert postgres_tools._choose(15, is_encrypted=True) == tmp_path
+    assert postgres_tools._choose(19, is_encrypted=True) == (tmp_path, None)
+
+
+@pytest.mark.usefixtures("handbook")
+def test_a_server_that_wants_tls_is_backed_up(
+    run: Run, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    address = command_environment["DATABASE_URL"]
+    with tls_before(address, tmp_path) as (port, certificate):
+        verified = f"sslmode=verify-full&sslrootcert={certificate}"
+        url = f"postgresql://mundap@127.0.0.1:{port}/{urlsplit(address).path[1:]}?{verified}"
+        done = run("backup", str(tmp_path / "a.zip"), DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert open_archive(tmp_path / "a.zip").manifest["rows"]["library_document"] == 1
+
+
+@contextmanager
+def tls_before(address: str, folder: Path) -> Iterator[tuple[int, Path]]:
+    """Let a server that is reached by its socket alone be reached by TLS alone; gives the port and the certificate."""
+    certificate, key = make_certificate(folder)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate, key)
+    path = f"{dict(parse_qsl(urlsplit(address).query))['host']}/.s.PGSQL.5432"
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            while some := await reader.read(65_536):
+                writer.write(some)
+                await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            if (await reader.readexactly(8))[4:] == SSL_REQUEST:
+                writer.write(b"S")
+                await writer.start_tls(secure)
+                behind, into = await asyncio.open_unix_connection(path)
+                await asyncio.gather(pass_on(reader, into), pass_on(behind, writer))
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1], certificate
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_settings_are_kept_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ class Nginx:
 @contextmanager
 def nginx(folder: Path, ports: Sequence[int]) -> Iterator[Nginx]:
     """Run it in this folder before processes at these ports; as many as the shipped file has."""
-    certificate, key = _make_certificate(folder)
+    certificate, key = make_certificate(folder)
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
@@ -103,7 +103,8 @@ def nginx(folder: Path, ports: Sequence[int]) -> Iterator[Nginx]:
         process.wait()
 
 
-def _make_certificate(folder: Path) -> tuple[Path, Path]:
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Return a certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ask.example.org")])
     now = datetime.datetime.now(datetime.UTC)
