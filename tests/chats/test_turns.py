@@ -10,11 +10,12 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from django.db import transaction
+from django.db import InternalError, connection, transaction
 
 from mundap.accounts.models import User
 from mundap.chats import turns
 from mundap.chats.models import Chat, Message, Turn
+from mundap.config.exceptions import describe
 from mundap.library.models import Collection
 from tests.chats.conftest import ANSWER, QUESTION, script
 from tests.chats.server import Api, wait_for
@@ -334,3 +335,24 @@ def test_a_lock_that_stays_taken_is_not_waited_for_forever(
     script(model, ANSWER)
     asked = alice_api.ask(QUESTION, chat=str(chat.pk), Idempotency_Key="k")
     assert asked.json()["message"]["text"] == ANSWER
+
+
+def test_what_a_frozen_process_has_locked_is_free_again(
+    alice_api: Api, chat: Chat, users: dict[str, User], model: ScriptedModel, monkeypatch
+) -> None:
+    """It stopped while it stored a question: the next one waits for that, and does not fail with it."""
+    monkeypatch.setattr(turns, "IDLE_MILLISECONDS", 200)
+    script(model, ANSWER)
+    with (
+        pytest.raises(InternalError) as lost,
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        turns.lock_posts(cursor, users["alice"])
+        Chat.objects.select_for_update().get(pk=chat.pk)
+        asked = alice_api.ask(QUESTION, chat=str(chat.pk))
+        assert asked.json()["message"]["text"] == ANSWER
+        cursor.execute("SELECT 1")
+    told = describe(lost.value)
+    assert told
+    assert told.status == 503

@@ -42,6 +42,8 @@ from mundap.library.selectors import list_collections_for
 
 HISTORY_MESSAGES = 12
 LOCK_MILLISECONDS = 5000
+# Shorter, so that who waits for what a frozen process has locked outlives it; between two statements there is no work.
+IDLE_MILLISECONDS = 3000
 _POSTING_LOCK = 20_002  # the class of our advisory locks: one post of a person at a time
 # How many answers the user %(owner)s has running, in chats and outside.
 RUNNING = """(
@@ -190,10 +192,15 @@ def lock_posts(cursor: CursorWrapper, user: User) -> None:
     """Let no other post of this user begin before the transaction ends.
 
     No lock is waited for longer than LOCK_MILLISECONDS, this one included: whoever waits holds one of a few threads.
+    A process that stops in the middle loses the transaction after IDLE_MILLISECONDS, and with it what it has locked.
     """
     cursor.execute(
-        "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s, hashtext(%s))",
-        [str(LOCK_MILLISECONDS), _POSTING_LOCK, str(user.pk)],
+        """
+        SELECT set_config('lock_timeout', %s, true),
+               set_config('idle_in_transaction_session_timeout', %s, true),
+               pg_advisory_xact_lock(%s, hashtext(%s))
+        """,
+        [str(LOCK_MILLISECONDS), str(IDLE_MILLISECONDS), _POSTING_LOCK, str(user.pk)],
     )
 
 

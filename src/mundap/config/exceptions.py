@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.html import escape
 from django.utils.translation import gettext as _
+from psycopg.errors import IdleInTransactionSessionTimeout
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
@@ -95,12 +96,17 @@ def describe(exc: Exception) -> ErrorReply | None:
         # A value that no column can hold got past the checks: the request is refused, and we hear of it.
         _logger.warning("The database refused a value", exc_info=exc)
         return _from_mundap(InvalidInput(_("The request holds a value that cannot be used.")))
-    if isinstance(exc, OperationalError | InterfaceError):
+    if isinstance(exc, OperationalError | InterfaceError) or _was_frozen(exc):
         _logger.error("The database did not answer: %s", type(exc).__name__, exc_info=exc)
         return _from_mundap(
             ServiceUnavailable(_("The database is not available at the moment. Try again shortly."))
         )
     return None
+
+
+def _was_frozen(exc: Exception) -> bool:
+    """Whether the database has ended a transaction that this process had stopped in; Django has no name for that."""
+    return isinstance(exc.__cause__, IdleInTransactionSessionTimeout)
 
 
 def internal_error() -> ErrorReply:
