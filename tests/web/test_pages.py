@@ -160,11 +160,17 @@ def test_a_chat_shows_question_answer_and_sources(
 def test_what_is_not_in_the_documents_looks_different(
     alice: User, alice_client: Client, make_chat: MakeChat
 ) -> None:
-    chat, _answer = make_chat(alice, is_answered=False)
+    nearest = "I could not find it.\n\nThe nearest passages are:\n\n- Caching › Redis [1]"
+    chat, _answer = make_chat(alice, answer=nearest, is_answered=False)
     soup = page(alice_client, f"/chats/{chat.pk}/")
     assert "is-unanswered" in one(soup, ".answer")["class"]
     assert text_of(soup, ".verdict") == "Not in the documents"
+    # They are named once, where they can be opened.
+    assert text_of(soup, ".prose") == "I could not find it."
     assert text_of(soup, ".sources h3") == "The nearest passages"
+    managed = alice_client.post(f"/chats/{chat.pk}/share/", follow=True).content
+    link = one(BeautifulSoup(managed, "html.parser"), "input.link")["value"]
+    assert text_of(page(alice_client, str(link)), ".prose") == "I could not find it."
 
 
 def test_a_statement_that_its_source_does_not_support_is_marked(

@@ -80,12 +80,18 @@ def refuse(
         lines = [_("I could not find an answer to this in the documents.")]
         if not is_complete:
             lines.append(_("They are still being read; ask again in a moment."))
+        paragraphs = [" ".join(lines)]
         if nearest:
-            lines.append(_("The nearest passages are:"))
-    items = [f"- {_trail(one)} [{one.number}]" for one in nearest]
-    text = "\n\n".join([" ".join(lines), "\n".join(items)]).strip()
+            items = [f"- {_trail(one)} [{one.number}]" for one in nearest]
+            paragraphs += [_("The nearest passages are:"), "\n".join(items)]
+    text = "\n\n".join(paragraphs)
     citations = tuple(quote_citation(one, one.parts[0], one.parts[0].text[:200]) for one in nearest)
     return text, citations
+
+
+def refusal_alone(text: str) -> str:
+    """Return what `refuse` says before it names the nearest passages: for where its citations are listed anyway."""
+    return text.partition("\n\n")[0]
 
 
 def _choose(mine: Sequence[_Candidate], ranked: dict[int, float], limit: int) -> list[_Candidate]:

@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from mundap.accounts.models import User
+from mundap.answers.quoting import refusal_alone
 from mundap.chats import sharing
 from mundap.chats.list_pages import managed
 from mundap.chats.rendering import linked_html
@@ -101,12 +102,14 @@ def _shown_copy(message: Mapping[str, Any], number: int) -> SharedMessage:
 
     is_answer = message["role"] == "assistant"
     citations = message["citations"]
+    is_refusal = bool(citations) and not message["is_answered"]
+    said = refusal_alone(message["text"]) if is_refusal else message["text"]
     return SharedMessage(
         role=message["role"],
         text=message["text"],
         state=message["state"],
         is_answered=message["is_answered"],
-        html=linked_html(message["text"], citations=citations, link=lambda one: f"#{anchor(one)}")
+        html=linked_html(said, citations=citations, link=lambda one: f"#{anchor(one)}")
         if is_answer
         else "",
         sources=tuple(_source(citation, anchor(citation)) for citation in citations),

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.safestring import SafeString
 from uuid_utils.compat import uuid7
 
+from mundap.answers.quoting import refusal_alone
 from mundap.chats import feedback
 from mundap.chats.models import Message, State, Turn
 from mundap.chats.rendering import answer_html, citation_url
@@ -169,6 +170,8 @@ def _shown(
     is_running = message["state"] == State.RUNNING
     draft = getattr(turn, "draft", None)
     text = draft.text if is_running and draft else message["text"]
+    is_answered = turn is None or turn.retrieval.get("is_answered", True)
+    said = text if is_answered or not citations else refusal_alone(text)
     opinion = message.get("feedback") or {}
     reason, comment = feedback.parted(opinion.get("comment", ""))
     return ShownMessage(
@@ -176,12 +179,12 @@ def _shown(
         "assistant",
         text,
         message["state"],
-        html=answer_html(text, citations=citations, message=message["id"]),
+        html=answer_html(said, citations=citations, message=message["id"]),
         sources=tuple(
             _source(each, message["id"], note=notes.get((message["id"], each["number"]), ""))
             for each in citations
         ),
-        is_answered=turn is None or turn.retrieval.get("is_answered", True),
+        is_answered=is_answered,
         rating=opinion.get("rating", ""),
         reason=reason,
         comment=comment,
