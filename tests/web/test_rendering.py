@@ -144,7 +144,7 @@ def test_a_definition_cannot_redirect_a_marker() -> None:
 )
 def test_attacks_are_inert(attack: str) -> None:
     for tag in BeautifulSoup(render(attack, citation()), "html.parser").find_all(True):
-        assert tag.name in {"p", "pre", "code", "a", "span"}
+        assert tag.name in {"p", "pre", "code", "a", "span", "wbr"}
         assert not any(name.startswith("on") for name in tag.attrs)
         assert str(tag.get("href", "https:")).startswith("https:")
 
@@ -187,6 +187,16 @@ def test_code_in_an_unknown_language_is_shown() -> None:
 def test_markers_below_code_are_set_apart() -> None:
     html = render("```\nx\n```\n\n[1][2]\n\nText [1].", citation(1), citation(2))
     assert html.count('<p class="markers">') == 1
+
+
+def test_a_long_name_breaks_where_its_parts_meet() -> None:
+    assert "<code>django.<wbr>core.<wbr>cache.<wbr>backends</code>" in render(
+        "`django.core.cache.backends`"
+    )
+    assert '<code class="short">django.core</code>' in render("`django.core`")
+    assert "<code>path/<wbr>to/<wbr>a&lt;b&gt;c_<wbr>d and some more</code>" in render(
+        "`path/to/a<b>c_d and some more`"
+    )
 
 
 def test_a_wide_table_scrolls_in_its_own_box() -> None:

@@ -31,13 +31,15 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+from mundap.library.long_names import breakable
+
 SHORT_CODE_CHARACTERS = 24
 MARKER = re.compile(r"\[(\d{1,3})\]")
 SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 _STOP = re.compile(r"[.。!?,;:\s]*")
 OPENABLE = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 TAGS = {
-    *("a", "br", "code", "del", "em", "span", "strong"),
+    *("a", "br", "code", "del", "em", "span", "strong", "wbr"),
     *("blockquote", "div", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"),
     *("table", "tbody", "td", "th", "thead", "tr"),
 }
@@ -330,10 +332,10 @@ def _render_code(
     _options: OptionsDict,
     _env: EnvType,
 ) -> str:
-    # A short name is not torn at its hyphen.
     content = tokens[index].content
-    kind = ' class="short"' if len(content) <= SHORT_CODE_CHARACTERS else ""
-    return f"<code{kind}>{escape(content)}</code>"
+    if len(content) <= SHORT_CODE_CHARACTERS:
+        return f'<code class="short">{escape(content)}</code>'  # not even torn at its hyphen
+    return f"<code>{breakable(content)}</code>"
 
 
 def _open_table(*_arguments: object) -> str:
