@@ -107,6 +107,15 @@ def test_new_versions_stay_beside_the_old_ones(watched: Watched, e2e_model: Scri
     page.locator(".asked .versions").get_by_role("button", name="Earlier version").click()
     expect(page.locator(".question")).to_have_text(QUESTION)
 
+    # Once one has asked further, only that can be changed.
+    steps = page.get_by_role("button", name="Earlier version")
+    expect(steps).to_have_count(2)
+    ask(page, "How much milk?")
+    expect(page.get_by_role("button", name="Answer anew")).to_have_count(1)
+    expect(page.locator(".actions")).to_have_count(2)
+    expect(page.locator(".edit summary:visible")).to_have_count(1)
+    expect(steps).to_have_count(0)
+
 
 def test_a_stopped_answer_goes_on(watched: Watched, e2e_model: ScriptedModel) -> None:
     script(e2e_model, ANSWER, hold_after=5)

@@ -200,6 +200,15 @@ def test_the_drawer_is_the_same_everywhere(watched: Watched) -> None:
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         expect(page.locator("#side")).to_be_hidden()
+    # A tablet that is turned while it is open keeps the page in its place.
+    page.get_by_role("button", name="Menu").press("Enter")
+    size = page.viewport_size
+    assert size
+    page.set_viewport_size({"width": 1000, "height": 600})
+    place = page.locator(".talk").bounding_box()
+    assert place
+    assert place["width"] > 700
+    page.set_viewport_size(size)
     # All sections of the settings stay in one row, in sight.
     tabs = [tab.bounding_box() for tab in page.locator(".sections nav a").all()]
     assert len({box["y"] for box in tabs if box}) == 1

@@ -231,12 +231,14 @@ def test_without_scripts_one_can_ask_and_read(watched: Watched, e2e_model: Scrip
     page = watched.sign_up()
     page.locator("#text").fill(QUESTION)
     page.locator("#send").click()
-    e2e_model.release()
     expect(page.locator(".question")).to_have_text(QUESTION)
-    # The page shows more by itself, as long as more is coming.
+    # The page shows more by itself, as long as more is coming; until then nothing is typed that would go with it.
     expect(page.locator("meta[http-equiv=refresh]")).to_have_count(1)
+    expect(page.locator("#text")).to_be_hidden()
+    e2e_model.release()
     expect(page.locator(".answer .citation")).to_have_count(1)
     expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    expect(page.locator("#text")).to_be_visible()
     page.locator(".answer .citation").click()
     expect(page.locator(".passage mark").first).to_contain_text("80 degrees")
 
