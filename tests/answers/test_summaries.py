@@ -213,9 +213,8 @@ class TestWithAModel:
         asked = model.requests[-1]["messages"][0]["content"]
         assert "[4] Kettles › Kettles › boil()" in asked
         assert f"- [guide to acids]({GUIDE}) [2]" in asked
-        assert (
-            "Tea" not in asked
-        )  # another collection may have the same content under another title
+        # Another collection may have the same content under another title.
+        assert "Tea" not in asked
 
     def test_it_is_asked_for_in_the_readers_language(
         self, kettles: Collection, model: ScriptedModel

@@ -295,9 +295,8 @@ def conversation(visit: Visit) -> None:
     visit.go("/")
     visit.keep("home")
     question, title = UNANSWERED[visit.look.language]
-    said(
-        visit, question, "deploy kubernetes", title, title=title
-    )  # nothing is near it: no answer is asked for
+    # Nothing is near it: no answer is asked for.
+    said(visit, question, "deploy kubernetes", title, title=title)
     visit.keep("not-in-the-documents")
     question, text, title = QUESTIONS[visit.look.language]
     said(visit, question, "redis cache backend", text, title, title=title)

@@ -32,9 +32,8 @@ from tests.pages import add_cache_page
 from tests.scripted_model import ScriptedModel
 from tests.web.otlp import Traces, receiving
 
-pytestmark = (
-    pytest.mark.django_db
-)  # which has the database set up; the day is over before a test begins
+# Which has the database set up; the day is over before a test begins.
+pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parent.parent.parent
 METRICS_TOKEN = "zqxmetrics-token"
 REQUEST_ID = "from-the-proxy-1"
@@ -415,9 +414,8 @@ def test_what_dashboard_and_alerts_ask_for_is_shown(day: Day) -> None:
     shown: dict[str, set[str]] = {}
     for numbers in (day.numbers, day.worker_numbers):
         for family in text_string_to_metric_families(numbers):
-            shown.setdefault(
-                f"{family.name}_total", set()
-            )  # of a counter that nothing was counted by
+            # Of a counter that nothing was counted by.
+            shown.setdefault(f"{family.name}_total", set())
             for sample in family.samples:
                 shown.setdefault(sample.name, set()).update(sample.labels)
     asked = [found for expression in _expressions() for found in _NAME.findall(expression)]

@@ -41,9 +41,7 @@ def texts_of(code: str) -> set[str]:
 def _parsed(code: str) -> ast.Module:
     try:
         return ast.parse(code)
-    except (
-        SystemError
-    ):  # CPython 3.11 now and then miscounts how deep it is, once in some thousand files
+    except SystemError:  # CPython 3.11 miscounts how deep it is, once in some thousand files
         return ast.parse(code)
 
 

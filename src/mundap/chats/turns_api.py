@@ -40,9 +40,8 @@ from mundap.config.threads import in_database_thread
 from mundap.errors import InvalidInput, ServiceUnavailable
 from mundap.library.selectors import get_collection_for
 
-STOP_SECONDS = (
-    2.0  # that a stop waits for the end; elsewhere the runner hears of it within a second
-)
+# That a stop waits for the end; elsewhere the runner hears of it within a second.
+STOP_SECONDS = 2.0
 
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key",

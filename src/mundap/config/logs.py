@@ -83,11 +83,8 @@ def _trace(exc: BaseException, seen: set[int]) -> Iterator[str]:
 def _message(record: logging.LogRecord) -> str:
     try:
         return _said(record)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # words that do not fit; logging's own way would show them all
+    except (KeyError, TypeError, ValueError):
+        # Words that do not fit; logging's own way would show them all.
         return str(record.msg)
 
 

@@ -97,9 +97,7 @@ class _Tracer:
     def span(self, name: str, *, kind: Kind, parent: str, run: UUID | None, is_leaf: bool) -> Span:
         here = trace.get_current_span().get_span_context()
         if kind == "client" and not here.is_valid:
-            return (
-                NOTHING  # a call by itself, as a worker's for each batch of passages, tells nothing
-            )
+            return NOTHING  # a call by itself, as a worker's for each batch, tells nothing
         around: otel_context.Context | None = None
         links = []
         if parent:

@@ -169,9 +169,7 @@ class SourceContext:
             return ReadPage(page.path, error=str(exc))
         except MemoryError:
             return ReadPage(page.path, error="It needs too much memory to be read.")
-        except (
-            Exception
-        ) as exc:  # an edge: foreign markup in foreign parsers; the other pages go on
+        except Exception as exc:  # an edge: foreign parsers of foreign markup; the others go on
             logger.warning("A page cannot be read: %s", page.content_hash, exc_info=True)
             return ReadPage(
                 page.path,

@@ -22,9 +22,8 @@ from mundap.retrieval.models import LexicalIndex
 EXACT_LIMIT = 20_000  # passages; docs/retrieval.md has the times
 WIDE_FROM = 300_000  # passages; in more of them a scan loses more
 GRAPH_BYTES = 1_000  # a vector, beside its numbers, while the graph is built
-MOST_BUILD_MEMORY_MB = (
-    4_096  # of the database's; with too little the graph is built on disk, many times slower
-)
+# Of the database's; with too little the graph is built on disk, many times slower.
+MOST_BUILD_MEMORY_MB = 4_096
 
 _PREFIX = "embedding_hnsw_"
 
@@ -45,9 +44,8 @@ def make_search_indexes(*, at_least: int = EXACT_LIMIT + 1) -> None:
     largest = LexicalIndex.objects.aggregate(Max("passages"))["passages__max"] or 0
     if largest < at_least:
         return
-    with only_worker(
-        "search indexes"
-    ) as is_ours:  # what is being made looks half made to another worker
+    # What is being made looks half made to another worker.
+    with only_worker("search indexes") as is_ours:
         if is_ours:
             _make_of(embedding_model())
 

@@ -21,9 +21,8 @@ import snowballstemmer
 from mundap.retrieval.korean import bigrams_of, stem_of
 
 ANALYSER_VERSION = 1
-DIMENSIONS = (
-    1_000_000_000  # of pgvector's sparsevec: terms are hashed into it, 50,000 of them collide once
-)
+# Of pgvector's sparsevec: terms are hashed into it, 50,000 of them collide once.
+DIMENSIONS = 1_000_000_000
 MAX_TERMS = 1_000  # pgvector indexes at most so many non-zeros of a sparsevec
 
 # BM25 (Robertson and Zaragoza, 2009). The pivot is a constant and not the collection's mean, so that a passage's vector

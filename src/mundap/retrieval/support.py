@@ -11,9 +11,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-UNKNOWN_SETTING = (
-    0.9  # the most that a question can reach that names a setting the documents do not have
-)
+# The most that a question can reach that names a setting the documents do not have.
+UNKNOWN_SETTING = 0.9
 _SETTING = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 

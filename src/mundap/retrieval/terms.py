@@ -28,21 +28,18 @@ OTHER_MEANING_WEIGHT = 0.4  # of the glossary's second and third word
 MEANING_WEIGHT = 0.7
 SOUND_WEIGHT = 0.5
 MIN_SIMILARITY = 0.5  # of a meaning; below it the nearest word is any word
-SURE_SIMILARITY = (
-    0.7  # of a meaning; words that the model does not know come near to any word up to here
-)
+# Of a meaning; words that the model does not know come near to any word up to here.
+SURE_SIMILARITY = 0.7
 MIN_LIKENESS = 0.6
 CLEAR_LIKENESS = 0.75
 SAME_LIKENESS = 0.95
 MIN_SOUND = 3  # consonants; shorter ones are alike by chance
-FREQUENCY_GAIN = (
-    0.02  # a factor of e: of two words as near, the one that the collection uses more is meant
-)
+# A factor of e: of two words as near, the one that the collection uses more is meant.
+FREQUENCY_GAIN = 0.02
 ONE_SYLLABLE_LOSS = 0.1  # one syllable has too many meanings
 MANY_PASSAGES = 500  # from so many on, rare words are no candidates: for meaning and for sound
-PASSAGES_A_USE = (
-    4_000  # for each so many a word must be used once more, or it is too rare to be meant
-)
+# For each so many a word must be used once more, or it is too rare to be meant.
+PASSAGES_A_USE = 4_000
 RARE_SOUND = 4
 # For how many passages of a large collection BM25 is computed. Those that have only common words of the question are
 # left out: docs/retrieval.md has what that costs.

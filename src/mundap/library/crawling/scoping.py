@@ -67,9 +67,8 @@ def _below(url: str, scope: Scope) -> str | None:
     """Return what stands after the base in this address, percent-encoded, with the query."""
     try:
         parts = urlsplit(urljoin(scope.base_url, url.strip()))
-        if not parts.path.startswith(
-            "//"
-        ):  # dots in the path, as in a/../b, are worked out by joining
+        # Dots in the path, as in a/../b, are worked out by joining.
+        if not parts.path.startswith("//"):
             parts = parts._replace(path=urlsplit(urljoin("http://host/", parts.path)).path)
         base = urlsplit(scope.base_url)
         is_same_host = _host(parts) == _host(base)

@@ -89,9 +89,8 @@ def _check(archive: zipfile.ZipFile) -> None:
     for member in members:
         if member.filename.endswith(_TEXT_PARTS):
             with archive.open(member) as part:
-                if b"<!DOCTYPE" in part.read(
-                    4096
-                ):  # no word processor writes one; bombs are made of it
+                # No word processor writes one; bombs are made of it.
+                if b"<!DOCTYPE" in part.read(4096):
                     raise UnreadablePage(_NOT_DOCX)
 
 
