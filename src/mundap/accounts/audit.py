@@ -6,24 +6,24 @@ the request that is being answered (`note_origin`), and in a command line from `
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mundap.accounts.models import AuditEntry, User
 from mundap.config import logs
 from mundap.config.addresses import client_address
+from mundap.config.middleware import GetResponse
 
 # What is recorded, by a name that stays: the log keeps it for years.
 ACTIONS: dict[str, Promise] = {
@@ -68,7 +68,6 @@ class _Origin:
 
 _NO_REQUEST = _Origin(AuditEntry.Via.WORKER)
 _origin: ContextVar[_Origin] = ContextVar("audit_origin", default=_NO_REQUEST)
-_GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
 def record(
@@ -105,24 +104,14 @@ def speak_as_command() -> None:
     _origin.set(_Origin(AuditEntry.Via.COMMAND))
 
 
-@sync_and_async_middleware
-def note_origin(get_response: _GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def note_origin(get_response: GetResponse) -> GetResponse:
     """Return the middleware that lets `record` know the request."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            token = _origin.set(_Origin(AuditEntry.Via.PERSON, request))
-            try:
-                return await cast("Awaitable[HttpResponseBase]", get_response(request))
-            finally:
-                _origin.reset(token)
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
+    async def reply(request: HttpRequest) -> HttpResponseBase:
         token = _origin.set(_Origin(AuditEntry.Via.PERSON, request))
         try:
-            return cast("HttpResponseBase", get_response(request))
+            return await get_response(request)
         finally:
             _origin.reset(token)
 

@@ -5,11 +5,11 @@ Both are decided before a view reads its input, so that nothing about existing a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 from allauth.socialaccount.models import SocialApp
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -20,6 +20,7 @@ from mundap.accounts.authentication import find_session_token_user
 from mundap.config import metrics
 from mundap.config.addresses import client_address
 from mundap.config.exceptions import describe, respond, wants_json
+from mundap.config.middleware import GetResponse
 from mundap.errors import LimitReached, MundapError, NotAllowed
 
 # By the name of allauth's route, without `account_`: pages and headless API share a count where they share a name.
@@ -49,24 +50,20 @@ _GUARDED_PATHS = ("/_allauth/", "/accounts/")
 class AccountGuards:
     """Counts unsafe requests to allauth's forms by network address, and closes sign-up when it is closed."""
 
-    sync_capable = True
+    sync_capable = False
     async_capable = True
 
-    def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
-    ) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-            # Without this Django would take each request of the site to a thread for the check of its path.
-            self.process_view: Any = self._process_view_async
-        else:
-            self.process_view = self._process_view
+        markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return what the rest of the chain returns."""
-        return self._get_response(request)
+        return await self._get_response(request)
+
+    async def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        """Return the refusal, if there is one; a plain method would take each request of the site to a thread."""
+        return await sync_to_async(_refusal)(request) if _is_guarded(request) else None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Return that there is nothing, for what allauth has a route for and the settings offer nobody."""
@@ -74,12 +71,6 @@ class AccountGuards:
         if not is_not_offered or not request.path_info.startswith(_GUARDED_PATHS):
             return None
         return respond(request, cast("Any", describe(Http404())))
-
-    def _process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        return _refusal(request) if _is_guarded(request) else None
-
-    async def _process_view_async(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        return await sync_to_async(_refusal)(request) if _is_guarded(request) else None
 
 
 def _is_guarded(request: HttpRequest) -> bool:

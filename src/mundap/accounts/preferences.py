@@ -6,44 +6,31 @@ anyway. Everything else, as what a script asks for, is drawn from the cookies th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
-
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import translation
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 
 from mundap.accounts.models import User
+from mundap.config.middleware import GetResponse
 
 THEME_COOKIE = "theme"
 _YEAR_SECONDS = 365 * 24 * 3600
-_IS_ACCOUNTS = (
-    "mundap_language_is_accounts"  # in a session: its browser's language was chosen for the account
-)
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+# In a session: its browser's language was chosen for the account.
+_IS_ACCOUNTS = "mundap_language_is_accounts"
 
 
-@sync_and_async_middleware
-def draw_as_preferred(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def draw_as_preferred(get_response: GetResponse) -> GetResponse:
     """Return the middleware that draws pages as their reader's account says now."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            stale: list[str] = []
-            if _is_page(request):
-                request.user = await request.auser()  # or a view would read it once more
-                stale = _prefer(request)
-            response = await cast("Awaitable[HttpResponseBase]", get_response(request))
-            return _corrected(response, request, stale)
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
-        stale = _prefer(request) if _is_page(request) else []
-        return _corrected(cast("HttpResponseBase", get_response(request)), request, stale)
+    async def reply(request: HttpRequest) -> HttpResponseBase:
+        stale: list[str] = []
+        if _is_page(request):
+            request.user = await request.auser()  # or a view would read it once more
+            stale = _prefer(request)
+        return _corrected(await get_response(request), request, stale)
 
     return reply
 

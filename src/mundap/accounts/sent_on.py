@@ -7,36 +7,26 @@ a page of ours goes on by itself. Only what our own views redirect to is ever fo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
 from urllib.parse import urlsplit
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+from mundap.config.middleware import GetResponse
 
 
-@sync_and_async_middleware
-def send_on(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def send_on(get_response: GetResponse) -> GetResponse:
     """Return the middleware."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            response = await cast("Awaitable[HttpResponseBase]", get_response(request))
-            host = _other_site(request, response)
-            return await sync_to_async(_page)(request, response, host) if host else response
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
-        response = cast("HttpResponseBase", get_response(request))
+    async def reply(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
         host = _other_site(request, response)
-        return _page(request, response, host) if host else response
+        return await sync_to_async(_page)(request, response, host) if host else response
 
     return reply
 

@@ -7,22 +7,21 @@ when its use was last written, so that a request costs nothing for five minutes.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
 
 from allauth.usersessions.models import UserSession
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.config.addresses import client_address
+from mundap.config.middleware import GetResponse
 from mundap.errors import NotFound
 
 USE_IS_WRITTEN_EVERY_SECONDS = 300
@@ -30,7 +29,6 @@ _NOTED_AT = "mundap_use_noted_at"
 _BROWSERS = ("Edg", "OPR", "SamsungBrowser", "Whale", "Firefox", "Chrome", "Safari", "curl")
 _NAMES = {"Edg": "Edge", "OPR": "Opera", "SamsungBrowser": "Samsung Internet"}
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +80,14 @@ def device_name(user_agent: str) -> str:
     return " · ".join(parts) or _("Another program")
 
 
-@sync_and_async_middleware
-def note_session_use(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def note_session_use(get_response: GetResponse) -> GetResponse:
     """Return the middleware that writes down when a session was last used, and from where."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            response = await cast("Awaitable[HttpResponseBase]", get_response(request))
-            if _is_due(request):
-                await sync_to_async(_note_use)(request)
-            return response
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
-        response = cast("HttpResponseBase", get_response(request))
+    async def reply(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
         if _is_due(request):
-            _note_use(request)
+            await sync_to_async(_note_use)(request)
         return response
 
     return reply

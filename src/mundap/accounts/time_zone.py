@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
+
+from mundap.config.middleware import GetResponse
 
 COOKIE = "timezone"
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
-@sync_and_async_middleware
-def in_readers_time_zone(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def in_readers_time_zone(get_response: GetResponse) -> GetResponse:
     """Return the middleware; a cookie that names no time zone counts as none."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            with timezone.override(_time_zone_of(request)):
-                return await cast("Awaitable[HttpResponseBase]", get_response(request))
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
+    async def reply(request: HttpRequest) -> HttpResponseBase:
         with timezone.override(_time_zone_of(request)):
-            return cast("HttpResponseBase", get_response(request))
+            return await get_response(request)
 
     return reply
 

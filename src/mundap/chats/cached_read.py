@@ -42,11 +42,10 @@ _FOR_DJANGO = frozenset(
     (b"cookie", b"x-session-token", b"transfer-encoding", b"content-length", b"expect")
 )
 _LONGEST_HEADER = 2048
-# The middleware that gives every reply its headers; what it says depends on little, and is kept.
+# Django's own that give every reply its headers; what they say depends on little, and is kept.
 _HEADER_MIDDLEWARE = frozenset(
     (
         "django.middleware.security.SecurityMiddleware",
-        "mundap.config.private_replies.private_replies",
         "csp.middleware.CSPMiddleware",
         "django.middleware.locale.LocaleMiddleware",
         "django.middleware.common.CommonMiddleware",

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+from mundap.config.middleware import GetResponse
 
 _PATHS = frozenset(("/healthz", "/readyz", "/metrics"))  # none of them writes a link
 
 
-@sync_and_async_middleware
-def known_by_address(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def known_by_address(get_response: GetResponse) -> GetResponse:
     """Return the middleware; ALLOWED_HOSTS guards the links that pages and mails hold, and holds for those."""
 
-    def name(request: HttpRequest) -> None:
+    async def reply(request: HttpRequest) -> HttpResponseBase:
         if request.path in _PATHS and settings.ALLOWED_HOSTS:
             request.META["HTTP_HOST"] = settings.ALLOWED_HOSTS[0].lstrip(".*") or "localhost"
-
-    if iscoroutinefunction(get_response):
-
-        async def reply_async(request: HttpRequest) -> Any:
-            name(request)
-            return await get_response(request)
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> Any:
-        name(request)
-        return get_response(request)
+        return await get_response(request)
 
     return reply

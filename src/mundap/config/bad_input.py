@@ -6,11 +6,9 @@ It stands before the session's middleware, which would take a NUL in a cookie to
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from typing import cast
 from urllib.parse import unquote_to_bytes
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from mundap.config.exceptions import describe, respond
+from mundap.config.middleware import GetResponse
 from mundap.config.parsers import read_json
 from mundap.errors import InvalidInput, MundapError, TooLarge
 
@@ -28,28 +27,16 @@ _FOREIGN_JSON = "/_allauth/"
 class BadInputMiddleware:
     """Refuses what is not text in addresses, cookies and foreign JSON; renders exceptions of plain Django views."""
 
-    sync_capable = True
+    sync_capable = False
     async_capable = True
 
-    def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
-    ) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
+        markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the view's response, or the refusal."""
-        if self._is_async:
-            return self._call_async(request)
-        return _refusal(request) or cast("HttpResponseBase", self._get_response(request))
-
-    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
-        refusal = _refusal(request)
-        if refusal is not None:
-            return refusal
-        return await cast("Awaitable[HttpResponseBase]", self._get_response(request))
+        return _refusal(request) or await self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Return the reply for an exception that means something to a client; None is a defect."""

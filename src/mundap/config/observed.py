@@ -10,20 +10,19 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 from django.utils.functional import SimpleLazyObject
 from prometheus_client import Counter, Histogram
 
 from mundap.config import logs, metrics, tracing
+from mundap.config.middleware import GetResponse
 
 CLIENT_LEFT = 499  # as nginx has it
 _KEY = "mundap"
@@ -32,7 +31,6 @@ _WELL_FORMED = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _ASKED_BY_MACHINES = frozenset(("/healthz", "/readyz", "/metrics"))  # every few seconds
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 access = logging.getLogger("mundap.access")
 
 
@@ -163,24 +161,13 @@ def _numbers(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     )
 
 
-@sync_and_async_middleware
-def note_request(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def note_request(get_response: GetResponse) -> GetResponse:
     """Return the middleware that hands Django's request to what observes it."""
-    if iscoroutinefunction(get_response):
 
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            _hand_over(request)
-            return await cast("Awaitable[HttpResponseBase]", get_response(request))
-
-        return reply_async
-
-    def reply(request: HttpRequest) -> HttpResponseBase:
-        _hand_over(request)
-        return cast("HttpResponseBase", get_response(request))
+    async def reply(request: HttpRequest) -> HttpResponseBase:
+        if (scope := getattr(request, "scope", None)) is not None:
+            seen_in(scope).request = request
+        return await get_response(request)
 
     return reply
-
-
-def _hand_over(request: HttpRequest) -> None:
-    if (scope := getattr(request, "scope", None)) is not None:
-        seen_in(scope).request = request

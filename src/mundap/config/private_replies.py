@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
-
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import async_only_middleware
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+from mundap.config.middleware import GetResponse
 
 
-@sync_and_async_middleware
-def private_replies(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+@async_only_middleware
+def private_replies(get_response: GetResponse) -> GetResponse:
     """Return the middleware; a proxy or a browser's back button must not show one person's page to the next."""
 
-    def marked(response: HttpResponseBase) -> HttpResponseBase:
+    async def reply(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
         response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
-    if iscoroutinefunction(get_response):
-
-        async def reply_async(request: HttpRequest) -> HttpResponseBase:
-            return marked(await cast("Awaitable[HttpResponseBase]", get_response(request)))
-
-        return reply_async
-    return lambda request: marked(cast("HttpResponseBase", get_response(request)))
+    return reply
