@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import TZPATH
 
 import psycopg
 import pytest
@@ -44,6 +46,16 @@ def test_a_setting_that_cannot_be_understood_is_named(run: Run, variable: str, v
         assert done.returncode == 1
         assert f"{variable}={value!r}" in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_time_zone_that_the_database_does_not_know_is_named(run: Run, tmp_path: Path) -> None:
+    known = next(path for folder in TZPATH if (path := Path(folder, "Asia/Seoul")).exists())
+    (tmp_path / "localtime").write_bytes(known.read_bytes())
+    zones = os.pathsep.join([str(tmp_path), *TZPATH])
+    done = run("shell", "-c", "", MUNDAP_TIME_ZONE="localtime", PYTHONTZPATH=zones)
+    assert done.returncode == 1
+    assert "MUNDAP_TIME_ZONE='localtime'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_database_that_is_not_there_is_said(run: Run) -> None:

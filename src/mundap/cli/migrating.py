@@ -18,7 +18,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management import call_command, execute_from_command_line
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, DataError, OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 
@@ -43,6 +43,8 @@ _OLDEST = """
 def bring_up_to_date() -> None:
     """Apply what is missing. Raises ConfigurationError with the way out."""
     with _explained(), past_the_pooler(), migration_lock():
+        with connection.cursor() as cursor:
+            require_time_zone(cursor, settings.TIME_ZONE)
         executor = MigrationExecutor(connection)
         _refuse_newer(executor)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -159,6 +161,17 @@ def _refuse_newer(executor: MigrationExecutor) -> None:
         f"Install that version. To go back to this one, either set MUNDAP_NEWER_DATABASE=1, which one version's step "
         f"allows, or have the newer version undo its changes first:\n{back}"
     )
+
+
+def require_time_zone(cursor: CursorWrapper | psycopg.Cursor, name: str) -> None:
+    """See to it that the database can count days in this time zone. Raises ConfigurationError."""
+    try:
+        cursor.execute("SELECT now() AT TIME ZONE %s", [name])
+    except (DataError, psycopg.DataError) as exc:
+        raise ConfigurationError(
+            f"MUNDAP_TIME_ZONE={name!r} is a time zone that the database server does not know. "
+            "Write it by its full name, as in Asia/Seoul."
+        ) from exc
 
 
 def require_pgvector(cursor: CursorWrapper | psycopg.Cursor) -> None:
