@@ -30,6 +30,13 @@ def test_no_room_for_the_data(new_home: Path, user) -> None:
     assert "error" not in user(new_home).said(), "with room again it works"
 
 
+def test_no_room_at_all(new_home: Path, user) -> None:
+    refused = user(new_home, prelude=FULL_DISK.replace("100_000", "0"))
+    assert "Is the disk full" in refused.said()["error"]
+    assert refused.leave() == 1
+    assert not any(pids_of(new_home).values()), "nothing is left that could not be stopped"
+
+
 def test_a_server_that_ends_at_once(home: Path) -> None:
     with supervisor.running(home, postgres=True, valkey=False, embeddings=False):
         data = (home / "postgres").resolve()

@@ -27,6 +27,7 @@ _POLL_SECONDS = 0.01
 _MAX_LOG_BYTES = 2_000_000
 _TAIL_LINES = 15
 _TAIL_BYTES = 8_000
+_PID_BYTES = 32
 
 # Standard output is the lock file. The shell writes its process id there and becomes the server,
 # which keeps the lock as descriptor 3 and logs to standard error.
@@ -80,7 +81,7 @@ class ServerProcess:
     def pid(self) -> int | None:
         """Return the id of the process that was started last and not stopped since."""
         lock = self._open_lock()
-        text = os.pread(lock, 32, 0).strip() if lock is not None else b""
+        text = os.pread(lock, _PID_BYTES, 0).strip() if lock is not None else b""
         return int(text) if text.isdigit() else None
 
     def _open_lock(self) -> int | None:
@@ -151,6 +152,8 @@ class ServerProcess:
             # A look by `is_alive` elsewhere may hold the lock for a moment, so this one waits.
             fcntl.flock(handle, fcntl.LOCK_EX)
             os.ftruncate(handle, 0)
+            # Room for the process id: on a full disk nothing is started that nobody could stop.
+            os.pwrite(handle, b"\n" * _PID_BYTES, 0)
             yield handle
         finally:
             os.close(handle)
