@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -279,6 +279,18 @@ def test_questions_that_mean_the_same_are_one_topic() -> None:
 
 
 # --- use
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_days_of_use_are_not_those_of_the_reader(staff_client: Client, zone: str) -> None:
+    """In one of the two it is another day than where they are counted."""
+    staff_client.cookies["timezone"] = zone
+    for days in (0, 6):
+        day = datetime.now(UTC).date() - timedelta(days=days)
+        ModelUsage.objects.create(day=day, purpose="answer", questions=3)
+    page = soup(staff_client, "/admin/usage/?days=7")
+    assert page.select_one(".numbers").get_text(" ", strip=True).startswith("6 questions")
+    assert len(page.select(".bars rect")) == 2
 
 
 def test_use_is_summed_by_day_model_and_person(staff_client: Client, alice: User, settings) -> None:

@@ -12,10 +12,10 @@ from django.contrib import admin
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from mundap.chats.models import ModelUsage
+from mundap.chats.usage import today
 
 PERIODS = (7, 30, 90, 365)
 _MOST_USERS = 10
@@ -44,8 +44,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     """For staff: the last `?days=`."""
     asked = request.GET.get("days", "")
     days = int(asked) if asked in map(str, PERIODS) else PERIODS[1]
-    today = timezone.localdate()
-    since = today - timedelta(days=days - 1)
+    since = today() - timedelta(days=days - 1)
     rows = ModelUsage.objects.filter(day__gte=since).order_by()
     by_model = _by(rows, "model")
     context = admin.site.each_context(request) | {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
 
 from mundap.answers.budget import Most
 from mundap.chats.models import MODEL_MAX_CHARACTERS, ModelUsage
@@ -106,6 +108,11 @@ def cost_of(model: str, input_tokens: int, output_tokens: int) -> Decimal:
 def has_price() -> bool:
     """Return whether the chat model has a price."""
     return settings.CHAT_MODEL in settings.MODEL_PRICES
+
+
+def today() -> date:
+    """Return the day that is being counted, which need not be the reader's."""
+    return timezone.localdate(timezone=timezone.get_default_timezone())
 
 
 def begin(
