@@ -13,11 +13,15 @@ import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from mundap.embedded import supervisor
+from mundap.embedded import postgres, supervisor
 from tests.pgbouncer import pgbouncer
+
+# No power cut is tested here, and each transactional test makes a hundred files anew.
+_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _parts = contextlib.ExitStack()
 
@@ -40,9 +44,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     home.chmod(0o711)  # an ordinary user must reach the data folder when the tests run as root
     _parts.callback(supervisor.discard, home)
     try:
-        endpoints = _parts.enter_context(
-            supervisor.running(home, postgres=True, valkey=True, embeddings=True)
-        )
+        with patch.dict(postgres._SETTINGS, _FORGETFUL):
+            endpoints = _parts.enter_context(
+                supervisor.running(home, postgres=True, valkey=True, embeddings=True)
+            )
     except BaseException:
         _parts.close()
         raise
