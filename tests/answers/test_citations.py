@@ -9,6 +9,7 @@ import pytest
 from mundap.answers.citations import Unfinished, check
 from mundap.answers.evidence import Evidence, Part
 from mundap.answers.judgement import judge
+from mundap.answers.quoting import refuse
 
 REDIS = (
     "To use Redis as your cache backend, set BACKEND to django.core.cache.backends.redis.RedisCache. "
@@ -123,3 +124,8 @@ def test_the_number_of_a_step_is_no_number_that_a_passage_must_name() -> None:
 
 def test_an_answer_without_markers_has_no_citations() -> None:
     assert check("Nothing is cited here.", BOTH) == ("Nothing is cited here.", ())
+
+
+def test_what_is_named_where_nothing_answers_is_quoted_in_whole_sentences() -> None:
+    [citation] = refuse([evidence(1, REDIS + " " + TIMEOUT)], language="en")[1]
+    assert citation.quote == REDIS

@@ -27,6 +27,7 @@ ANNOUNCED = 6  # list items behind the sentence that announces them
 MIN_CHARACTERS = 20  # of a unit that is worth quoting
 LEAD_BONUS = 0.5  # in standard deviations: a passage's first words usually say what it is about
 NEAREST = 3  # passages named when nothing answers
+OPENING_CHARACTERS = 200  # about as much of each is quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,20 @@ def refuse(
             items = [f"- {_trail(one)} [{one.number}]" for one in nearest]
             paragraphs += [_("The nearest passages are:"), "\n".join(items)]
     text = "\n\n".join(paragraphs)
-    citations = tuple(quote_citation(one, one.parts[0], one.parts[0].text[:200]) for one in nearest)
+    citations = tuple(
+        quote_citation(one, one.parts[0], _opening(one.parts[0].text)) for one in nearest
+    )
     return text, citations
+
+
+def _opening(text: str) -> str:
+    """Return what a passage begins with: no sentence of it is cut, unless the first is very long."""
+    end = 0
+    for unit in units(text):
+        if end and unit.start + len(unit.text) > OPENING_CHARACTERS:
+            break
+        end = unit.start + len(unit.text)
+    return text[: min(end, CHARACTERS)]
 
 
 def refusal_alone(text: str) -> str:
