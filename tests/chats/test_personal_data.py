@@ -23,7 +23,7 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 
 from mundap.accounts import audit
-from mundap.accounts.models import User
+from mundap.accounts.models import Allowance, AuditEntry, User
 from mundap.accounts.tokens import make_token
 from mundap.chats import personal_data, sharing
 from mundap.chats.models import Chat, Completion, Message, Turn, TurnDraft
@@ -74,6 +74,10 @@ def reference(owner: User, slug: str, **columns: object) -> Collection:
 # --- taken home
 
 
+def log(action: str, whom: User, *, by: User) -> None:
+    AuditEntry.objects.create(via="person", actor=by, whom=whom, action=action, address="192.0.2.1")
+
+
 async def test_everything_is_in_one_file(
     async_client: AsyncClient, alice: User, bob: User, _closed_connections: None
 ) -> None:
@@ -87,8 +91,14 @@ async def test_everything_is_in_one_file(
         reference(alice, "hers", visibility="private")
         gone = make_chat(alice, shelf, "And this?", "Gone.", title="Deleted")
         Chat.objects.filter(pk=gone.pk).update(deleted_at=timezone.now())
-        make_token(alice, name="laptop")
+        laptop, _secret = make_token(alice, name="laptop")
         sharing.share_chat(alice, chats[0].pk)
+        alice.groups.add(Group.objects.create(name="Class 3"))
+        Allowance.objects.create(token=laptop, questions_per_day=9)
+        TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+        log("password.changed", alice, by=alice)
+        log("chat.read", alice, by=bob)
+        log("token.made", bob, by=alice)
 
     await prepare()
     await async_client.aforce_login(alice)
@@ -113,7 +123,20 @@ async def test_everything_is_in_one_file(
     assert [token["name"] for token in account["tokens"]] == ["laptop"]
     assert [file["path"] for file in account["uploads"]] == ["hers.txt"]
     assert len(account["shared_chats"]) == 1
-    assert "argon2" not in str(account)
+    assert account["groups"] == [{"name": "Class 3"}]
+    assert [(each["token_name"], each["questions_per_day"]) for each in account["limits"]] == [
+        ("laptop", 9)
+    ]
+    assert [each["type"] for each in account["second_steps"]] == ["totp"]
+    lines = [
+        (each["action"], each["by_yourself"], each["address"]) for each in account["audit_log"]
+    ]
+    assert lines == [
+        ("token.made", False, None),
+        ("password.changed", True, "192.0.2.1"),
+        ("chat.read", False, None),
+    ]
+    assert all(secret not in str(account) for secret in ("argon2", "JBSWY3DPEHPK3PXP", bob.email))
     assert SECRET not in "".join(archive.read(name).decode() for name in names)
 
 

@@ -136,6 +136,22 @@ def list_readings_of(user: User) -> list[Reading]:
     ]
 
 
+def list_lines_about(user: User) -> list[dict[str, Any]]:
+    """Return what the log says of the user, oldest first; who else did it is not told, nor from where."""
+    return [
+        {
+            "at": entry.at,
+            "action": entry.action,
+            "via": entry.via,
+            "by_yourself": entry.actor_id == user.pk,
+            "about": entry.about,
+            "details": entry.details,
+            "address": entry.address if entry.actor_id == user.pk else None,
+        }
+        for entry in AuditEntry.objects.filter(whom=user).order_by("pk")
+    ]
+
+
 def forget_old() -> int:
     """Delete the lines that are older than the setting says, and return how many; the table refuses younger ones."""
     age = timedelta(days=settings.AUDIT_DAYS)

@@ -9,6 +9,7 @@ from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
@@ -20,7 +21,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from mundap.accounts import audit
-from mundap.accounts.models import ApiToken, User
+from mundap.accounts.models import Allowance, ApiToken, User
 from mundap.accounts.sessions import end_sessions
 from mundap.chats import body_cache, turn_stream
 from mundap.chats.exporting import as_file, file_name, read_chats
@@ -98,13 +99,21 @@ def account_json(user: User) -> dict[str, Any]:
         "exported_at": timezone.now(),
         "account": _values(
             User.objects.filter(pk=user.pk),
-            *("id", "email", "language", "theme", "date_joined", "last_login"),
+            *("id", "email", "language", "theme", "is_staff", "date_joined", "last_login"),
         )[0],
+        "groups": _values(user.groups.order_by("name"), "name"),
+        "limits": _values(
+            Allowance.objects.filter(Q(user=user) | Q(token__user=user)),
+            *("token__name", "questions_per_day", "tokens_per_month", "spending_per_month"),
+        ),
         "addresses": _values(
             EmailAddress.objects.filter(user=user), "email", "verified", "primary"
         ),
         "other_log_ins": _values(
             SocialAccount.objects.filter(user=user), "provider", "uid", "date_joined"
+        ),
+        "second_steps": _values(
+            Authenticator.objects.filter(user=user), "type", "created_at", "last_used_at"
         ),
         "sessions": _values(
             UserSession.objects.filter(user=user),
@@ -130,6 +139,7 @@ def account_json(user: User) -> dict[str, Any]:
             StoredFile.objects.filter(Q(given_by=user) | Q(collection__owner=user)),
             *("collection__slug", "path", "size_bytes", "created_at"),
         ),
+        "audit_log": audit.list_lines_about(user),
     }
     return {name: _plain(value) for name, value in found.items()}
 
