@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
+from django.db import connection
 from django.test import Client
 
 from mundap.accounts.models import User
-from mundap.accounts.services import DEMO_EMAIL, make_admin, make_demo_account, make_user
+from mundap.accounts.services import (
+    DEMO_EMAIL,
+    DemoAccount,
+    make_admin,
+    make_demo_account,
+    make_user,
+)
 from mundap.errors import ConfigurationError, InvalidInput
 from tests.conftest import PASSWORD
 
@@ -30,6 +40,22 @@ def test_an_empty_installation_gets_a_demo_account_that_can_be_shown_again() -> 
     assert make_demo_account() == made
     assert User.objects.count() == 1
     assert not User.objects.get().is_staff
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_start_at_once_show_the_same_one() -> None:
+    together = Barrier(2)
+
+    def start(_number: int) -> DemoAccount | None:
+        together.wait()
+        try:
+            return make_demo_account()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as starting:
+        first, second = starting.map(start, range(2))
+    assert first == second is not None
 
 
 def test_its_password_is_each_installations_own(settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from mundap.accounts import audit
 from mundap.accounts.models import User
@@ -28,8 +29,11 @@ class DemoAccount:
     password: str
 
 
-def make_user(email: str, *, password: str, is_admin: bool = False) -> User:
-    """Return a new user whose address counts as verified. Raises InvalidInput for a bad address or password."""
+def make_user(email: str, *, password: str | None, is_admin: bool = False) -> User:
+    """Return a new user whose address counts as verified. Raises InvalidInput for a bad address or password.
+
+    Without a password they choose one themselves, by the way of somebody who has forgotten theirs.
+    """
     user = User(email=User.objects.normalize_email(email), is_staff=is_admin, is_superuser=is_admin)
     _check(user, password)
     with transaction.atomic():
@@ -76,7 +80,9 @@ def make_demo_account() -> DemoAccount | None:
     if user is None:
         if User.objects.exists():
             return None
-        user = make_user(demo.email, password=demo.password)
+        with suppress(IntegrityError):  # another process was quicker that starts just now, too
+            make_user(demo.email, password=demo.password)
+        user = User.objects.get(email=demo.email)
     return demo if user.is_active and user.check_password(demo.password) else None
 
 
@@ -85,11 +91,13 @@ def _demo_password() -> str:
     return blake2b(b"demo account", key=key, digest_size=8).hexdigest()
 
 
-def _check(user: User, password: str) -> None:
+def _check(user: User, password: str | None) -> None:
     try:
         validate_email(user.email)
     except ValidationError as exc:
         raise InvalidInput(f"{user.email!r} is not an e-mail address.") from exc
+    if password is None:
+        return
     try:
         validate_password(password, user)
     except ValidationError as exc:
