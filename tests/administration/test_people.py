@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group, Permission
+from django.core.mail import EmailMessage
 from django.test import Client
 
 from mundap.accounts.models import Allowance, ApiToken, AuditEntry, User
@@ -185,3 +186,52 @@ def test_groups_have_the_permissions_that_mean_something(admin_client: Client) -
     assert "session" not in page
     assert admin_client.post("/admin/auth/group/add/", {"name": "class 3"}).status_code == 302
     assert last_line().action == "group.added"
+
+
+def test_a_class_is_put_into_a_group(
+    admin: User, admin_client: Client, staff_client: Client, alice: User, bob: User, settings
+) -> None:
+    group = Group.objects.create(name="class 3")
+    page = f"/admin/auth/group/{group.pk}/members/"
+    assert page in admin_client.get(f"/admin/auth/group/{group.pk}/change/").content.decode()
+    assert staff_client.get(page).status_code == 403
+    assert Client().get(page).status_code == 302
+    assert admin_client.get("/admin/auth/group/0/members/").status_code == 404
+    for bad in (
+        "",
+        "nobody",
+        "a@b",
+        " ".join(f"{n}@example.org" for n in range(501)),
+        "\x00@x.org",
+    ):
+        assert admin_client.post(page, {"addresses": bad}).status_code == 400
+    assert not AuditEntry.objects.exists()
+    settings.HAS_MAIL = False
+    listed = f"Alice <{alice.email.upper()}>; {bob.email},\nNew.One@example.org"
+    reply = admin_client.post(page, {"addresses": listed, "with_accounts": "on"})
+    assert reply.status_code == 400
+    assert "new.one@example.org</textarea>" in reply.content.decode()
+    assert set(group.user_set.all()) == {alice, bob}  # type: ignore[attr-defined]
+    line = last_line()
+    assert (line.action, line.actor, line.about) == ("group.changed", admin, f"group:{group.pk}")
+    settings.HAS_MAIL = True
+    form = {"addresses": listed, "with_accounts": "on"}
+    assert admin_client.post(page, form).status_code == 302
+    new = User.objects.get(email="new.one@example.org")
+    assert not new.has_usable_password()
+    assert EmailAddress.objects.get(user=new).verified
+    assert admin_client.post(page, {"leave": str(bob.pk)}).status_code == 302
+    assert admin_client.post(page, {"leave": "x"}).status_code == 400
+    assert set(group.user_set.all()) == {alice, new}  # type: ignore[attr-defined]
+    assert bob.email not in admin_client.get(page).content.decode()
+
+
+def test_who_gets_an_account_so_chooses_a_password(
+    admin_client: Client, client: Client, mailoutbox: list[EmailMessage], settings
+) -> None:
+    settings.HAS_MAIL = True
+    group = Group.objects.create(name="class 3")
+    form = {"addresses": "new@example.org", "with_accounts": "on"}
+    admin_client.post(f"/admin/auth/group/{group.pk}/members/", form)
+    client.post("/accounts/password/reset/", {"email": "new@example.org"})
+    assert "/accounts/password/reset/key/" in str(mailoutbox[0].body)

@@ -148,3 +148,11 @@ def test_a_list_costs_the_same_however_long(
         query["sql"] for query in found.captured_queries if query["sql"].startswith("SELECT COUNT(")
     ]
     assert all("LIMIT 5001" in sql for sql in counts), counts
+
+
+def test_the_overview_leads_nowhere_closed(staff_client: Client, admin_client: Client) -> None:
+    for client, closed in ((staff_client, 5), (admin_client, 0)):
+        page = BeautifulSoup(client.get("/admin/").content, "html.parser")
+        ways = [link["href"] for link in page.select("main a")]
+        assert {client.get(way).status_code for way in ways} == {200}
+        assert len(page.select(".numbers p")) == closed

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from mundap.administration import allowances, audit_log, conversations, evaluations, people, shelf
+from mundap.administration import (
+    allowances,
+    audit_log,
+    conversations,
+    evaluations,
+    groups,
+    people,
+    shelf,
+)
 
-__all__ = ["allowances", "audit_log", "conversations", "evaluations", "people", "shelf"]
+__all__ = ["allowances", "audit_log", "conversations", "evaluations", "groups", "people", "shelf"]

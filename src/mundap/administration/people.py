@@ -1,8 +1,8 @@
-"""People: users with where they are logged in and their tokens, groups, and who may do what."""
+"""People: users with where they are logged in and their tokens."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 from allauth.mfa.utils import is_mfa_enabled
@@ -10,10 +10,9 @@ from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, ManyToManyField, Max, OuterRef, Q, QuerySet, Subquery
-from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
+from django.db.models import ManyToManyField, Max, OuterRef, QuerySet, Subquery
+from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -231,73 +230,6 @@ def _about(user: User) -> dict[str, Any]:
         "standing": standing_of(user.pk),
         "allowance": Allowance.objects.filter(user=user).first(),
     }
-
-
-_VERBS = {
-    "view": gettext_lazy("look at"),
-    "add": gettext_lazy("add"),
-    "change": gettext_lazy("change"),
-    "delete": gettext_lazy("delete"),
-}
-
-
-class _PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Permissions, called by the list that they are for and what may be done there."""
-
-    def label_from_instance(self, obj: Any) -> str:
-        """Return such a name."""
-        verb, _underscore, _model = obj.codename.partition("_")
-        described = cast("Any", admin.site.get_model_admin(obj.content_type.model_class()))
-        return f"{described.list_name}: {_VERBS[verb]}"
-
-
-@admin.register(Group)
-class GroupAdmin(Listed):
-    """Groups, which collections can be shown to."""
-
-    list_name = gettext_lazy("Groups")
-    kind = "group"
-    fields = ["name", "permissions"]
-    list_display = ["name", "members"]
-    sortable_by = ["name"]
-    ordering = ["name"]
-    search_fields = ["name"]
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """Return the permissions that mean something here, as boxes to tick."""
-        options["queryset"] = Permission.objects.filter(self._meant()).select_related(
-            "content_type"
-        )
-        options["widget"] = CheckboxSelectMultiple
-        options["form_class"] = _PermissionField
-        return super().formfield_for_manytomany(db_field, request, **options)
-
-    def _meant(self) -> Q:
-        """Return which permissions these are, by what each list of the site knows."""
-        meant = Q(pk=None)
-        for model, described in self.admin_site._registry.items():  # noqa: SLF001 - it has no other name
-            if isinstance(described, Listed):
-                name = model._meta.model_name  # noqa: SLF001
-                codes = [f"{action}_{name}" for action in described.permissions]
-                app = model._meta.app_label  # noqa: SLF001
-                meant |= Q(content_type__app_label=app, codename__in=codes)
-        return meant
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        """Return the groups with how many are in each."""
-        members = User.groups.through.objects.filter(group=OuterRef("pk")).order_by()
-        number = members.values("group").annotate(number=Count("pk")).values("number")  # type: ignore[misc]
-        groups: QuerySet[Group] = super().get_queryset(request)
-        return groups.annotate(size=Subquery(number))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> list[str]:
-        """Return what only administrators change."""
-        return [] if request.user.is_superuser else ["permissions"]
-
-    @admin.display(description=gettext_lazy("members"))
-    def members(self, group: Group) -> int:
-        """How many are in it."""
-        return cast("Any", group).size or 0
 
 
 @admin.register(ApiToken)
