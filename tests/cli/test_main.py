@@ -94,6 +94,17 @@ def test_a_database_without_pgvector_names_the_statement(
     assert "CREATE EXTENSION vector;" in done.stderr
 
 
+def test_a_database_with_an_old_pgvector_is_refused(
+    run: Run, new_database: Callable[..., str]
+) -> None:
+    url = new_database("old")
+    with psycopg.connect(url.replace("//mundap@", "//postgres@")) as connection:
+        connection.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+    done = run("check", DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "ALTER EXTENSION vector UPDATE;" in done.stderr
+
+
 def test_the_local_model_answers_until_another_one_has_read_everything(
     run: Run, handbook: Path
 ) -> None:

@@ -28,7 +28,7 @@ from mundap.errors import ConfigurationError, EmbeddedError
 
 MASK = "***"
 _MIN_POSTGRES = 15
-_MIN_PGVECTOR = (0, 8)
+MIN_PGVECTOR = (0, 8)
 _MIN_REDIS = (6, 2)
 _MIN_VALKEY = (7, 2)
 _TIMEOUT_SECONDS = 5
@@ -282,11 +282,11 @@ def _inspect_database(report: PartReport, connection: psycopg.Connection) -> Non
 def _judge_pgvector(
     report: PartReport, installed: str | None, available: str | None, database: str
 ) -> None:
-    wanted = ".".join(str(part) for part in _MIN_PGVECTOR)
+    wanted = ".".join(str(part) for part in MIN_PGVECTOR)
     where = f'As a superuser, in the database "{database}"'
-    if installed and _version(installed) >= _MIN_PGVECTOR:
+    if installed and version_of(installed) >= MIN_PGVECTOR:
         return
-    if not available or _version(available) < _MIN_PGVECTOR:
+    if not available or version_of(available) < MIN_PGVECTOR:
         found = f"only pgvector {available}" if available else "no pgvector"
         statement = "ALTER EXTENSION vector UPDATE;" if installed else "CREATE EXTENSION vector;"
         report.add(
@@ -336,7 +336,7 @@ def _look_into_cache(
     version = str(info.get("valkey_version") or info.get("redis_version") or "0")
     product, least = ("Valkey", _MIN_VALKEY) if is_valkey else ("Redis", _MIN_REDIS)
     report.versions[product] = version
-    if _version(version) < least:
+    if version_of(version) < least:
         needed = ".".join(str(part) for part in least)
         report.add(f"{product} {version} is too old.", f"Use {product} {needed} or newer.")
     if int(info.get("maxmemory", 0)) and str(info.get("maxmemory_policy")).startswith("allkeys"):
@@ -397,7 +397,8 @@ def _without_secrets(text: str, url: str, key: str = "") -> str:
     return " ".join(text.split())
 
 
-def _version(text: str) -> tuple[int, ...]:
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 

@@ -22,6 +22,7 @@ from django.db import DatabaseError, DataError, OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 
+from mundap.cli.checks import MIN_PGVECTOR, version_of
 from mundap.config import env
 from mundap.config.own_session import past_the_pooler
 from mundap.errors import ConfigurationError
@@ -175,15 +176,26 @@ def require_time_zone(cursor: CursorWrapper | psycopg.Cursor, name: str) -> None
 
 
 def require_pgvector(cursor: CursorWrapper | psycopg.Cursor) -> None:
-    """See to it that the database has pgvector. Raises ConfigurationError with what its superuser has to do."""
-    cursor.execute("SELECT FROM pg_extension WHERE extname = 'vector'")
-    if cursor.fetchone() is not None:
-        return
+    """See to it that the database has pgvector, and no old one. Raises ConfigurationError with what is to be done."""
+    name = connection.settings_dict["NAME"]
     try:
-        cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        # A look first: it needs no right, and says nothing.
+        if (found := _find_pgvector(cursor)) is None:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            found = _find_pgvector(cursor)
     except (DatabaseError, psycopg.Error) as exc:
-        name = connection.settings_dict["NAME"]
         raise ConfigurationError(
             f"The database {name!r} has no pgvector. Have its superuser run, in that database: "
             "CREATE EXTENSION vector;   (where the server does not know it, install pgvector 0.8 or newer first)"
         ) from exc
+    if found and version_of(found) < MIN_PGVECTOR:
+        raise ConfigurationError(
+            f"The database {name!r} has pgvector {found}; Mundap needs 0.8 or newer. Install that on the server, and "
+            "have its superuser run, in that database: ALTER EXTENSION vector UPDATE;"
+        )
+
+
+def _find_pgvector(cursor: CursorWrapper | psycopg.Cursor) -> str | None:
+    cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    row = cursor.fetchone()
+    return row[0] if row else None
