@@ -93,4 +93,4 @@ def test_a_port_that_is_taken_is_said_at_once(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("up", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
-    assert "Choose another port" in done.stderr
+    assert "Choose another --port" in done.stderr

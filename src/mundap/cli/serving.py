@@ -35,8 +35,9 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as exc:
+        why = str(exc.strerror).partition(" (")[0]  # which adds the address once more
         raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {exc.strerror}. Choose another port, as with --port 8001"
+            f"Cannot listen on {host}:{port}: {why}. Choose another --port, as 8001, or --host."
         ) from exc
 
 
