@@ -134,9 +134,8 @@ async def test_text_comes_as_it_is_written_and_then_the_stored_end(turn: Turn) -
         await node.write("the Redis ")
         await node.write("backend.")
         await until(views, has("Use the Redis backend."))
-        assert not await in_database_thread(
-            TurnDraft.objects.exists
-        )  # so it did not come from there
+        # So it did not come from there.
+        assert not await in_database_thread(TurnDraft.objects.exists)
         await node.finish("Use the Redis backend. [1]")
         final = await until(views, is_final)
         assert final.text == "Use the Redis backend. [1]"
@@ -154,7 +153,7 @@ async def test_readers_that_come_late_or_twice_see_everything(turn: Turn) -> Non
             await until(early, has("Use Redis."))  # the other one's leaving changes nothing
             await node.finish("Use Redis.")
             assert (await until(early, is_final)).status is State.COMPLETE
-        assert not node.runner._mirrors
+        assert not node.runner._mirrors.by_turn
 
 
 async def emptied(node: Node) -> None:
@@ -242,7 +241,7 @@ async def test_nobody_waits_for_a_text_that_nobody_fetches(turn: Turn) -> None:
     async with opened(turn) as node, aclosing(node.read(turn.owner)) as views:
         await node.write("Use ")
         await until(views, has("Use "))
-        task = node.runner._mirrors[turn.pk].task
+        task = node.runner._mirrors.by_turn[turn.pk].task
         assert task
         task.cancel()
         async with asyncio.timeout(20):

@@ -19,7 +19,7 @@ from mundap.config.asgi import application  # first: it sets Django up
 from django.db import connection
 
 from mundap.accounts.models import User
-from mundap.chats import body_cache, leases, runner, sealed_body, services, store, streaming, turns
+from mundap.chats import body_cache, leases, sealed_body, services, store, streaming, turns, upkeep
 from mundap.chats.sealed_body import Identity
 from mundap.chats.turns import Ask, Begun, Ending
 
@@ -76,7 +76,7 @@ def write_back_later() -> None:
 def expire_soon() -> None:
     """Nothing is broken: leases are short, so that others soon end what a stopped process has left."""
     leases.LEASE_SECONDS = turns.LEASE_SECONDS = LEASE_SECONDS
-    runner.REAP_SECONDS = 1.0
+    upkeep.REAP_SECONDS = 1.0
 
 
 def finish_unfenced() -> None:

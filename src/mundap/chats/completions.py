@@ -7,7 +7,6 @@ holds over all processes and together with the turns of chats; its process exten
 from __future__ import annotations
 
 from collections.abc import Collection as Many
-from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -17,20 +16,19 @@ from mundap.accounts.models import User
 from mundap.answers.events import HistoryMessage
 from mundap.chats import limits
 from mundap.chats.leases import LEASE_SECONDS
-from mundap.chats.turns import RUNNING, lock_posts, require_room
+from mundap.chats.turns import RUNNING, Begun, lock_posts, require_room
 from mundap.chats.usage import Payer, Purpose
-from mundap.config.quotas import Quota
 
 
 def begin(
     user: User,
     question: str,
-    history: Sequence[HistoryMessage],
+    history: tuple[HistoryMessage, ...],
     *,
     has_room: bool,
     token: UUID | None = None,
-) -> tuple[UUID, tuple[Quota, ...]]:
-    """Return the id of a completion that may run now, and what is left after it.
+) -> Begun:
+    """Return a completion that may run now, as a turn whose one id stands for all of them.
 
     Those that dead processes left are forgotten. Raises LimitReached and QuotaReached, as posting into a chat does.
     """
@@ -56,7 +54,7 @@ def begin(
             """,
             {"id": completion, "owner": user.pk, "lease": LEASE_SECONDS},
         )
-    return completion, quotas
+    return Begun(completion, completion, completion, history=history, payer=payer, quotas=quotas)
 
 
 def keep(completions: Many[UUID]) -> None:

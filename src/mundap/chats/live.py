@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
 from mundap.answers import citations
+from mundap.answers.answering import answer
 from mundap.answers.events import Answered, AnswerEvent, Given, Retrieved, TextDelta
 from mundap.answers.evidence import Evidence, as_json
 from mundap.chats.followed import Followed
@@ -22,9 +25,10 @@ from mundap.chats.turns import Begun, Ending
 from mundap.config import metrics
 from mundap.errors import ModelError, ModelTimeout, MundapError
 from mundap.library.models import Collection
-from mundap.llm.metering import Call
+from mundap.llm.metering import Call, note_calls_in
 
 UNREAD_SECONDS = 5  # that the reader of an answer outside chats, who may have left, has to come
+logger = logging.getLogger(__name__)
 
 
 class LiveTurn(Followed):
@@ -69,6 +73,26 @@ class LiveTurn(Followed):
         return self.retrieval
 
     # --- written by the runner
+    async def generate(self) -> Ending:
+        """Have the answer made and return how it ended; a cut cancels this instead."""
+        note_calls_in(self.calls)
+        events = answer(
+            self.question,
+            collection=self.collection,
+            history=self.begun.history,
+            earlier=self.begun.earlier,
+        )
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    self.take(event)
+        except MundapError as exc:
+            return self.ending(exc)
+        except Exception:  # the edge: readers must hear of an end
+            logger.exception("Turn %s failed", self.begun.turn)
+            return self.ending(MundapError(_("Something went wrong on our side. Try again.")))
+        return self.ending(ModelError(_("The answer ended too early. Try again.")))
+
     def take(self, event: AnswerEvent) -> None:
         """Take the next event of the answer. Raises ModelError when it grows too long."""
         self._heard = time.monotonic()
@@ -143,6 +167,11 @@ class LiveTurn(Followed):
             retrieval=self.retrieval or {},
             error=None if error is None else error_json(error),
         )
+
+    def broken_ending(self) -> Ending:
+        """Return an ending by a fault of ours, with nothing but the text so far."""
+        error = MundapError(_("Something went wrong on our side. Try again."))
+        return Ending(State.FAILED, self.text, error=error_json(error))
 
 
 def final_view(live: LiveTurn, ending: Ending) -> TurnView:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from django.db import Error
@@ -183,3 +185,36 @@ class Mirror(Followed):
             elif len(stored.text) > len(self.text):
                 self.text = stored.text
                 self.announce()
+
+
+class Mirrors:
+    """The turns of other processes that are read here."""
+
+    def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
+        self._spawn = spawn
+        self.by_turn: dict[UUID, Mirror] = {}
+
+    async def changes(self, user: User, begun: TurnView) -> AsyncGenerator[TurnView | None, None]:
+        """Yield the turn as `Followed.changes` does; it is followed as long as somebody reads it."""
+        mirror = self.by_turn.get(begun.turn)
+        if mirror is None:
+            mirror = self.by_turn[begun.turn] = Mirror(user, begun)
+            mirror.task = self._spawn(mirror.follow())
+            # However it ends, nobody waits for it after that.
+            mirror.task.add_done_callback(lambda _task: mirror.leave())
+        mirror.readers += 1
+        try:
+            async with aclosing(mirror.changes()) as changes:
+                async for view in changes:
+                    yield view
+        finally:
+            mirror.readers -= 1
+            if not mirror.readers:
+                del self.by_turn[begun.turn]
+                if mirror.task:
+                    mirror.task.cancel()
+
+    def leave(self) -> None:
+        """Send all readers away: they are to ask again, elsewhere."""
+        for mirror in self.by_turn.values():
+            mirror.leave()

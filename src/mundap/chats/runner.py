@@ -1,8 +1,8 @@
 """Answers being written by this server process: each a task of its own, outside any request.
 
-One runner a running event loop. A second a statement extends its turns' leases, saves drafts and hears of stops; the
-reaper finishes what dead processes left. `lifespan.py` opens and closes it; without a lifespan it opens with the
-first turn.
+One runner a running event loop. A second a statement extends its turns' leases, saves drafts and hears of stops.
+`live.py` makes an answer, `finishing.py` stores its end. `lifespan.py` opens and closes the runner; without a lifespan
+it opens with the first turn.
 """
 
 from __future__ import annotations
@@ -14,46 +14,35 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError
 from django.utils.translation import activate, get_language
 from django.utils.translation import gettext as _
 
 from mundap.accounts.models import User
-from mundap.answers.answering import answer, write_title
 from mundap.answers.events import HistoryMessage
-from mundap.chats import completions, leases, reaper, selectors, services, turns, usage
-from mundap.chats.followed import Followed
+from mundap.chats import completions, leases, reaper, turns, upkeep
+from mundap.chats.finishing import finish_completion, finish_turn, retitle
 from mundap.chats.leases import interruption
 from mundap.chats.live import LiveTurn, final_view
 from mundap.chats.models import State
-from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirror, Outbox
+from mundap.chats.relay import BATCH_SECONDS, BATCH_SECONDS_A_TURN, Mirrors, Outbox
 from mundap.chats.selectors import TurnView
-from mundap.chats.shapes import error_json
 from mundap.chats.turns import Ask, Begun, Ending
-from mundap.chats.usage import Payer, Purpose
 from mundap.chats.versions import Revision
-from mundap.config import logs, metrics, redis_client, tracing
+from mundap.config import logs, tracing
 from mundap.config.threads import in_database_thread, in_lease_thread
-from mundap.errors import ModelError, MundapError, NotFound, ServiceUnavailable
-from mundap.library import summaries
+from mundap.errors import ServiceUnavailable
 from mundap.library.models import Collection
-from mundap.llm.metering import Call, note_calls_in
 
 BEAT_SECONDS = 1.0
 BEATS_A_DRAFT = 2
-REAP_SECONDS = 5.0
-PROBE_SECONDS = 5.0  # of a Redis that is left alone
-FINISH_ATTEMPTS = 12  # over about a minute: the answer was paid for, the database may come back
-PURGE_SECONDS = 3600.0
-LAG_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -76,7 +65,7 @@ class Runner:
         self.name = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._live: dict[UUID, LiveTurn] = {}
         self._unstored: dict[UUID, LiveTurn] = {}  # answers outside chats
-        self._mirrors: dict[UUID, Mirror] = {}  # turns of other processes that are read here
+        self._mirrors = Mirrors(self._spawn)
         self._outbox = Outbox()
         self._beginning = 0
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references
@@ -92,13 +81,11 @@ class Runner:
         return not self._answers and not self._beginning
 
     def open(self) -> None:
-        """Start reaping, once."""
+        """Start what is done beside the answers, once."""
         if not self._is_open:
             self._is_open = True
-            self._spawn(_repeat(reaper.reap, every_seconds=REAP_SECONDS))
-            self._spawn(_repeat(redis_client.probe, every_seconds=PROBE_SECONDS))
-            self._spawn(_measure_lag())
-            self._spawn(_repeat(_purge, every_seconds=PURGE_SECONDS))
+            for chore in upkeep.chores():
+                self._spawn(chore)
 
     def begin_closing(self, *, grace_seconds: float) -> asyncio.Task[None]:
         """Take no new turns, let the running ones end, and store what is left after the grace as interrupted."""
@@ -118,7 +105,7 @@ class Runner:
         """Store what is asked and start its answer; the request may end now. Raises as `turns.begin`."""
         self._open_for_one_more()
         # A task, so that a client that leaves while the question is stored does not leave it unanswered.
-        begin = self._begin(user, ask, token=token, language=get_language())
+        begin = self._begin(user, ask, token=token)
         return await asyncio.shield(self._spawn(begin, is_carried=True))
 
     async def complete(
@@ -136,51 +123,10 @@ class Runner:
         """
         self._open_for_one_more()
         begin = self._begin_completion(
-            user,
-            question,
-            collection=collection,
-            history=tuple(history),
-            token=token,
-            language=get_language(),
+            user, question, collection=collection, history=tuple(history), token=token
         )
         # As in `start`: what was reserved for it would wait for nobody.
         return await asyncio.shield(self._spawn(begin, is_carried=True))
-
-    async def _begin_completion(
-        self,
-        user: User,
-        question: str,
-        *,
-        collection: Collection,
-        history: tuple[HistoryMessage, ...],
-        token: UUID | None,
-        language: str | None,
-    ) -> LiveTurn:
-        activate(language or settings.LANGUAGE_CODE)
-        self._beginning += 1
-        try:
-            has_room = self._has_room()
-            completion, quotas = await in_database_thread(
-                completions.begin, user, question, history, has_room=has_room, token=token
-            )
-        finally:
-            self._beginning -= 1
-        begun = Begun(
-            completion,
-            completion,
-            completion,
-            history=history,
-            payer=Payer(user.pk, token),
-            quotas=quotas,
-        )
-        live = LiveTurn(begun, user=user, question=question, collection=collection)
-        live.is_wanted = False  # until its reader comes
-        self._unstored[completion] = live
-        with logs.about(turn=completion):
-            generate = _generate(live, language=language)
-            live.generation = self._spawn(generate, is_carried=True)
-            self._start(self._end_completion(live))
-        return live
 
     async def follow(self, live: LiveTurn) -> AsyncGenerator[TurnView | None, None]:
         """Yield a completion whenever it has changed, as `watch`; it is stopped when nobody follows it any more."""
@@ -202,38 +148,18 @@ class Runner:
 
         A turn that runs elsewhere is read from its stream, or its draft. Raises NotFound.
         """
-        followed: Followed | None = self._live.get(turn)
-        if isinstance(followed, LiveTurn) and followed.user.pk == user.pk:
-            source = followed.changes()
+        live = self._live.get(turn)
+        if live and live.user.pk == user.pk:
+            source = live.changes()
         else:
             stored = await reaper.get_turn_for(user, turn)
             if stored.is_final:
                 yield stored
                 return
-            source = self._mirrored(user, stored)
+            source = self._mirrors.changes(user, stored)
         async with aclosing(source):
             async for view in source:
                 yield view
-
-    async def _mirrored(self, user: User, begun: TurnView) -> AsyncGenerator[TurnView | None, None]:
-        """Yield the changes of a turn that another process runs, which one task follows for all its readers here."""
-        mirror = self._mirrors.get(begun.turn)
-        if mirror is None:
-            mirror = self._mirrors[begun.turn] = Mirror(user, begun)
-            mirror.task = self._spawn(mirror.follow())
-            # However it ends, nobody waits for it after that.
-            mirror.task.add_done_callback(lambda _task: mirror.leave())
-        mirror.readers += 1
-        try:
-            async with aclosing(mirror.changes()) as changes:
-                async for view in changes:
-                    yield view
-        finally:
-            mirror.readers -= 1
-            if not mirror.readers:
-                del self._mirrors[begun.turn]
-                if mirror.task:
-                    mirror.task.cancel()
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work beside the answers; it is cancelled when the server stops."""
@@ -245,9 +171,12 @@ class Runner:
     ) -> asyncio.Task[T]:
         """Start a task in a context of its own: nothing of the request that caused it outlives the request there.
 
-        With `is_carried` the log and the traces tell that it belongs to that request.
+        With `is_carried` it speaks the request's language, and the log and the traces tell that it belongs to it.
         """
-        context = tracing.context_of_its_own() if is_carried else contextvars.Context()
+        context = contextvars.Context()
+        if is_carried:
+            context = tracing.context_of_its_own()
+            context.run(activate, get_language() or settings.LANGUAGE_CODE)
         task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -274,8 +203,7 @@ class Runner:
             self._sender = self._spawn(self._send())
 
     async def _end_answers(self, grace_seconds: float) -> None:
-        for mirror in self._mirrors.values():
-            mirror.leave()
+        self._mirrors.leave()
         await self._wait_until_idle(grace_seconds)
         await self._wait_until_idle(CLOSE_SECONDS, is_cutting=True)
 
@@ -288,105 +216,79 @@ class Runner:
                     live.cut(State.INTERRUPTED, interruption())
             await asyncio.sleep(0.02)
 
-    async def _begin(
-        self, user: User, ask: Ask | Revision, *, token: UUID | None, language: str | None
-    ) -> Begun:
-        activate(language or settings.LANGUAGE_CODE)
-        self._beginning += 1
-        try:
-            with tracing.span("question"):
-                begun = await in_database_thread(
-                    turns.begin,
-                    user,
-                    ask,
-                    runner=self.name,
-                    has_room=self._has_room(),
-                    token=token,
-                )
-        finally:
-            self._beginning -= 1
+    async def _begin(self, user: User, ask: Ask | Revision, *, token: UUID | None) -> Begun:
+        with tracing.span("question"):
+            begun = await self._stored(
+                partial(turns.begin, user, ask, runner=self.name, token=token)
+            )
         if begun.collection is not None:
             live = LiveTurn(begun, user=user, question=begun.question, collection=begun.collection)
             self._live[begun.turn] = live
-            self._start(self._answer(live, language=language))
+            self._start(self._answer(live))
         return begun
 
-    async def _answer(self, live: LiveTurn, *, language: str | None) -> None:
+    async def _begin_completion(
+        self,
+        user: User,
+        question: str,
+        *,
+        collection: Collection,
+        history: tuple[HistoryMessage, ...],
+        token: UUID | None,
+    ) -> LiveTurn:
+        begun = await self._stored(partial(completions.begin, user, question, history, token=token))
+        live = LiveTurn(begun, user=user, question=question, collection=collection)
+        live.is_wanted = False  # until its reader comes
+        self._unstored[begun.turn] = live
+        self._start(self._complete(live))
+        return live
+
+    async def _stored(self, begin: Callable[..., Begun]) -> Begun:
+        """Return what `begin` stored, with those that are being begun counted until it has."""
+        self._beginning += 1
+        try:
+            return await in_database_thread(begin, has_room=self._has_room())
+        finally:
+            self._beginning -= 1
+
+    async def _answer(self, live: LiveTurn) -> None:
         """Have the answer made, store it, tell its readers, and give its chat a title where it has none."""
         begun = live.begun
         with logs.about(turn=begun.turn):
             named = {"mundap.turn": str(begun.turn), "mundap.chat": str(begun.chat)}
             with tracing.span("turn", named) as span:
-                final = await self._answered(live, language=language)
+                ending = await self._generated(live)
+                try:
+                    final = await finish_turn(live, ending, runner=self.name)
+                finally:
+                    del self._live[begun.turn]
+                live.end(final)
+                self._outbox.end(begun.turn)
                 span.note(_outcome(final))
             logger.info("A turn ended: %s", final.status.value)
             if begun.is_first and final.status in (State.COMPLETE, State.STOPPED):
                 with tracing.span("title"):
-                    await _write_title(live)
+                    await retitle(live)
 
-    async def _answered(self, live: LiveTurn, *, language: str | None) -> TurnView:
-        live.generation = self._spawn(_generate(live, language=language), is_carried=True)
-        await asyncio.wait([live.generation])
-        try:
-            cut = live.generation.cancelled()
-            final = await self._finish(live, live.ending() if cut else live.generation.result())
-        except Exception:  # the edge: whatever it was, readers must hear of an end
-            logger.exception("The end of turn %s could not be stored", live.begun.turn)
-            final = await self._finish_plainly(live)
-        finally:
-            del self._live[live.begun.turn]
-        live.end(final)
-        self._outbox.end(live.begun.turn)
-        return final
-
-    async def _end_completion(self, live: LiveTurn) -> None:
-        """Wait for the end of a completion, and tell its reader when it no longer counts."""
-        generation, completion = cast("asyncio.Task[Ending]", live.generation), live.begun.turn
-        await asyncio.wait([generation])
-        ending = live.ending() if generation.cancelled() else generation.result()
-        try:
-            await in_database_thread(_end_completion, live, ending)
-        except Error:
-            logger.warning("Completion %s counts until its lease ends", completion, exc_info=True)
-        finally:
-            del self._unstored[completion]
-            live.end(final_view(live, ending))
-
-    async def _finish(self, live: LiveTurn, ending: Ending) -> TurnView:
-        """Store the ending, waiting for a database that is away, and return what is stored."""
-        for attempt in range(FINISH_ATTEMPTS):
+    async def _complete(self, live: LiveTurn) -> None:
+        """Have a completion made, and tell its reader when it no longer counts."""
+        with logs.about(turn=live.begun.turn):
+            ending = await self._generated(live)
             try:
-                with tracing.span("store"):
-                    return await in_database_thread(self._store_end, live, ending)
-            except (OperationalError, InterfaceError):
-                logger.warning("Turn %s waits for the database", live.begun.turn, exc_info=True)
-                await asyncio.sleep(min(2**attempt / 10, 8))
-        raise ServiceUnavailable(_("The database is not available at the moment."))
+                await finish_completion(live, ending)
+            finally:
+                del self._unstored[live.begun.turn]
+                live.end(final_view(live, ending))
 
-    async def _finish_plainly(self, live: LiveTurn) -> TurnView:
-        """Try once more with the text alone; if that fails too, a reaper will store the draft."""
-        error = error_json(MundapError(_("Something went wrong on our side. Try again.")))
-        ending = Ending(State.FAILED, live.text, error=error)
+    async def _generated(self, live: LiveTurn) -> Ending:
+        """Have the answer made, and return how that ended."""
+        generation = live.generation = self._spawn(live.generate(), is_carried=True)
+        await asyncio.wait([generation])
         try:
-            return await in_database_thread(self._store_end, live, ending)
-        except Error:
-            logger.exception("Turn %s is left to the reaper", live.begun.turn)
-        return final_view(live, ending)
-
-    def _store_end(self, live: LiveTurn, ending: Ending) -> TurnView:
-        """Store the ending and return it, or what another process has stored before."""
-        is_stored = turns.finish(live.begun.turn, ending, runner=self.name)
-        _settle(live, ending, Purpose.ANSWER)
-        if is_stored:
-            return final_view(live, ending)
-        logger.warning("Turn %s has been finished already", live.begun.turn)
-        try:
-            return selectors.get_turn_for(live.user, live.begun.turn)
-        except NotFound:  # its chat was deleted meanwhile
-            interrupted = replace(
-                ending, status=State.INTERRUPTED, error=error_json(interruption())
-            )
-            return final_view(live, interrupted)
+            return live.ending() if generation.cancelled() else generation.result()
+        except Exception:  # the edge: whatever it was, readers must hear of an end
+            logger.exception("Nobody knows how turn %s ended", live.begun.turn)
+            return live.broken_ending()
 
     # --- a process's tasks
     async def _keep(self) -> None:
@@ -406,9 +308,7 @@ class Runner:
                     await in_lease_thread(completions.keep, [*self._unstored])
                 if held:
                     await self._beat(held, {live.begun.turn: live.text for live in drafts})
-            except (
-                Exception
-            ):  # the edge of a loop that must outlive whatever goes wrong in one round
+            except Exception:  # the edge of a loop that must outlive what goes wrong in one round
                 logger.exception("No heartbeat; it is tried again")
 
     async def _send(self) -> None:
@@ -431,61 +331,6 @@ class Runner:
                 live.cut(State.INTERRUPTED, interruption())
 
 
-async def _generate(live: LiveTurn, *, language: str | None) -> Ending:
-    """Run the answer and return how it ended; a cut cancels this task instead."""
-    activate(language or settings.LANGUAGE_CODE)
-    note_calls_in(live.calls)
-    begun = live.begun
-    try:
-        events = answer(
-            live.question,
-            collection=live.collection,
-            history=begun.history,
-            earlier=begun.earlier,
-        )
-        async with aclosing(events):
-            async for event in events:
-                live.take(event)
-    except MundapError as exc:
-        return live.ending(exc)
-    except Exception:
-        logger.exception("Turn %s failed", begun.turn)
-        return live.ending(MundapError(_("Something went wrong on our side. Try again.")))
-    return live.ending(ModelError(_("The answer ended too early. Try again.")))
-
-
-def _settle(live: LiveTurn, ending: Ending, purpose: Purpose) -> None:
-    """Enter what the answer took of the model. The answer stands also where that fails; then a reaper estimates."""
-    try:
-        usage.settle(live.begun.turn, live.calls, answers_as=purpose)
-        if ending.status is State.FAILED and not ending.text:
-            usage.give_back(live.begun.payer, purpose)
-    except Error:
-        logger.warning("What %s took is estimated", live.begun.turn, exc_info=True)
-
-
-def _end_completion(live: LiveTurn, ending: Ending) -> None:
-    completions.end(live.begun.turn)
-    _settle(live, ending, Purpose.COMPLETION)
-
-
-async def _write_title(live: LiveTurn) -> None:
-    """Give the chat a better title than its shortened question, unless somebody has named it meanwhile."""
-    calls: list[Call] = []
-    note_calls_in(calls)
-    title = await write_title(live.question)
-    await in_database_thread(usage.charge, live.begun.payer, calls)
-    if title != live.begun.title:
-        await in_database_thread(
-            services.retitle, live.begun.chat, title=title, instead_of=live.begun.title
-        )
-
-
-async def _purge() -> None:
-    await in_database_thread(services.purge)
-    await in_database_thread(summaries.purge)
-
-
 def _outcome(final: TurnView) -> dict[str, tracing.Value]:
     """Return what a turn's span tells of its end."""
     retrieval = final.retrieval or {}
@@ -497,21 +342,3 @@ def _outcome(final: TurnView) -> dict[str, tracing.Value]:
         "mundap.characters": len(final.text),
         **{f"mundap.tokens.{name}": number for name, number in (final.usage or {}).items()},
     }
-
-
-async def _measure_lag() -> None:
-    """Note each second how late the event loop is."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_SECONDS
-        await asyncio.sleep(LAG_SECONDS)
-        metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
-
-
-async def _repeat(step: Callable[[], Awaitable[None]], *, every_seconds: float) -> None:
-    while True:
-        try:
-            await step()
-        except Exception:  # the edge of a loop that must outlive whatever goes wrong in one round
-            logger.exception("A repeated step failed; it is tried again")
-        await asyncio.sleep(every_seconds)
