@@ -189,7 +189,7 @@ def reserve(user: User, *, purpose: usage.Purpose, use: UUID, seconds: int) -> N
             cursor,
             use,
             Payer(user.pk),
-            usage.Most(100, 50),
+            usage.Most(2400, 1200),
             purpose=purpose,
             is_question=False,
             seconds=seconds,
@@ -202,7 +202,7 @@ def test_a_reservation_without_a_turn_ends_by_itself(
     reserve(users["alice"], purpose=usage.Purpose.COMPLETION, use=turns.uuid7(), seconds=-1)
     usage.settle_dead()
     row = entered()["completion"]
-    assert (row.input_tokens, row.output_tokens, row.questions) == (100, 50, 0)
+    assert (row.input_tokens, row.output_tokens, row.questions) == (2400, 1200, 0)
 
 
 def test_a_summary_that_nobody_makes_any_more_reserves_nothing(
@@ -214,10 +214,13 @@ def test_a_summary_that_nobody_makes_any_more_reserves_nothing(
     reserve(users["alice"], purpose=usage.Purpose.SUMMARY, use=held.maker, seconds=7200)
     usage.settle_dead()
     assert Reservation.objects.exists()  # it is being made
+    summaries.add_reply(held, "a part", "Notes.")
     Summary.objects.update(lease_until=Now() - timedelta(seconds=usage.SETTLING_SECONDS))
     usage.settle_dead()
     assert not Reservation.objects.exists()
-    assert entered()["summary"].input_tokens == 100
+    # One of the 24 calls was replied to, and three may have been under way.
+    row = entered()["summary"]
+    assert (row.input_tokens, row.output_tokens) == (400, 200)
 
 
 def test_what_was_spent_stays_spent_without_its_user(

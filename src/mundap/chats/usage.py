@@ -20,6 +20,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from mundap.answers.budget import Most
+from mundap.answers.summarising import AT_ONCE
 from mundap.chats.models import MODEL_MAX_CHARACTERS, ModelUsage
 from mundap.llm import client
 from mundap.llm.metering import Call
@@ -178,14 +179,19 @@ def charge(payer: Payer, calls: Sequence[Call]) -> None:
 
 
 def settle_dead() -> None:
-    """Settle what dead processes have reserved: all that may have been sent, and what there is of the answer."""
+    """Settle what dead processes have reserved: all that may have been sent, and what there is of the answer.
+
+    Of a summary, the calls that were replied to, and as many as may have been under way.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT r.id, r.model, r.purpose, r.input_tokens, r.output_tokens, octet_length(m.text)
+            SELECT r.id, r.model, r.purpose, r.input_tokens, r.output_tokens, octet_length(m.text),
+                   least(((SELECT count(*) FROM jsonb_object_keys(s.replies)) + %(at_once)s)::float / s.calls, 1)
             FROM chats_reservation r
             LEFT JOIN chats_turn t ON t.id = r.id
             LEFT JOIN chats_message m ON m.id = t.answer_id
+            LEFT JOIN library_summary s ON s.maker = r.id AND s.state = 'making'
             WHERE r.expires_at < clock_timestamp()
                OR t.finished_at < clock_timestamp() - make_interval(secs => %(settling)s)
                OR r.purpose = %(summary)s AND NOT EXISTS (
@@ -194,12 +200,16 @@ def settle_dead() -> None:
                )
             LIMIT 100
             """,
-            {"settling": SETTLING_SECONDS, "summary": Purpose.SUMMARY.value},
+            {
+                "settling": SETTLING_SECONDS,
+                "summary": Purpose.SUMMARY.value,
+                "at_once": AT_ONCE,
+            },
         )
         rows = cursor.fetchall()
-    for use, model, purpose, given, most, answer_bytes in rows:
+    for use, model, purpose, given, most, answer_bytes, share in rows:
         made = most if answer_bytes is None else min(most, -(-answer_bytes // 3))
-        call = Call("answer", model, given, reply_bytes=made * 3)
+        call = Call("answer", model, round(given * share), reply_bytes=round(made * share) * 3)
         settle(use, [call], answers_as=Purpose(purpose))
 
 
