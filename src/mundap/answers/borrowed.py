@@ -10,12 +10,12 @@ from mundap.answers.markup import outside_code
 from mundap.answers.sections import Content
 
 _FENCED = re.compile(
-    r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<language>[^\n]*)\n(?P<body>.*?)(?:^[ \t]*(?P=mark)[ \t]*$\n?|\Z)",
+    r"^[ \t]*(?P<mark>`{3,}+|~{3,}+)(?P<language>[^\n]*)\n(?P<body>.*?)(?:^[ \t]*(?P=mark)[ \t]*$\n?|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _ADDRESS = r"(?:[^()\s<>]|\([^()\s<>]*\))+"
 _LINK = re.compile(
-    rf"!?\[(?P<label>[^\]\n]*)\]\(\s*<?(?P<address>{_ADDRESS})?>?[^)\n]*\)"
+    rf"!?\[(?P<label>[^\[\]\n]*)\]\(\s*<?(?P<address>{_ADDRESS})?>?[^)\n]{0, 300}\)"
     rf"|<?(?P<bare>https?://{_ADDRESS})>?",
     re.IGNORECASE,
 )

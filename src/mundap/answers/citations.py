@@ -24,7 +24,7 @@ from mundap.retrieval.lexical import analyse, query_terms
 
 QUOTE_CHARACTERS = 300
 _SPACED_MARKER = re.compile(r"(?<![ \t])([ \t]*)" + MARKER.pattern)
-_LINK = re.compile(r"\[([^\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*\)")
+_LINK = re.compile(r"\[([^\[\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*\)")
 _SIGN = re.compile(r"[`~\[\n]")  # without one, text only goes on with what it goes on from
 _UNSETTLED = re.compile(r"\[[\d,\s]*$|`[^`\n]*$")
 

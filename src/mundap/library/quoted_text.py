@@ -19,7 +19,7 @@ TABLE = re.compile(r"^\s*\|.*\|\s*$")
 TABLE_RULE = re.compile(r"^[\s|:-]+$")
 BAR = re.compile(r"(?<!\\)\|")
 LABEL = re.compile(r"\s*\*\*([^*\n]+)\*\*")  # as of a note, where a block begins
-CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+CODE = re.compile(r"(?<!`)(`++)(.+?)\1", re.DOTALL)
 DEEPEST = 3
 
 Range = tuple[int, int]

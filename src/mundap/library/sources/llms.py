@@ -19,7 +19,7 @@ SCHEME = "llms"
 FULL = "llms-full.txt"
 MAX_BYTES = 50_000_000
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r"# +(\S.*?)[ #]*$")
+_HEADING = re.compile(r"# +(\S.*)")
 _SOURCE = re.compile(r"(?:source|url): *<?(https?://[^\s>]+)", re.IGNORECASE)
 _SOURCE_LINES = 4  # below the heading, where the page's own address may stand
 
@@ -37,7 +37,7 @@ def list_pages(address: str, web: Web) -> Listed:
     found = {page.path: page for page in pages if page.path.startswith(only)}
     if not found:
         raise SourceError(f"{reply.url} names no pages below {scope.base_url}{only}.")
-    title = next((match[1] for match in map(_HEADING.match, text.splitlines()) if match), "")
+    title = next(filter(None, map(_heading, text.splitlines())), "")
     ordered = tuple(sorted(found.values(), key=lambda page: page.path))
     return Listed(ordered, scope, title=title if not url.endswith(FULL) else "")
 
@@ -79,12 +79,18 @@ def _cut(text: str) -> Iterator[tuple[str, list[str]]]:
             fence = mark[1]
         elif mark and mark[1].startswith(fence) and not line.strip(" `~"):
             fence = ""
-        heading = _HEADING.match(line) if not fence else None
+        heading = _heading(line) if not fence else ""
         if heading:
             yield title, lines
-            title, lines = heading[1], []
+            title, lines = heading, []
         lines.append(line)
     yield title, lines
+
+
+def _heading(line: str) -> str:
+    """Return what the line says as a heading of the first level, without the signs that may close it."""
+    match = _HEADING.match(line)
+    return (match[1].rstrip(" #") or match[1]) if match else ""
 
 
 def _slug(title: str) -> str:

@@ -18,6 +18,7 @@ _SKIPPED_FOLDERS = {"node_modules", "__pycache__", "_static", "_sources", "_imag
 _NO_PAGES = re.compile(
     r"(?:robots|humans|requirements[\w-]*)\.txt$|(?:.*/)?404\.html$", re.IGNORECASE
 )
+_CANONICAL = re.compile(r"\srel=[\"']?canonical")
 _BUILT_BY_SPHINX = re.compile(r"(?:genindex|search|contents|py-modindex)[\w-]*\.html$|_modules/")
 
 
@@ -174,13 +175,13 @@ def _head(root: Path) -> str:
 
 def _canonical(root: Path) -> str:
     """Return where the index page says that it is published."""
-    link = re.search(r"<link[^>]+rel=[\"']?canonical[^>]*>", _head(root))
-    found = re.search(r"https?://[^\s\"'>]+", link[0]) if link else None
+    links = (link for link in re.findall(r"<link\b[^<>]*>", _head(root)) if _CANONICAL.search(link))
+    found = re.search(r"https?://[^\s\"'>]+", next(links, ""))
     return re.sub(r"index\.html$", "", found[0]) if found else ""
 
 
 def _site_name(root: Path) -> str:
     """Return the site's name, which stands behind the index page's own title."""
-    title = re.search(r"<title>(.*?)</title>", _head(root), re.DOTALL)
-    parts = re.split(r"\s+[-—–|·»]\s+", " ".join(title[1].split())) if title else []
-    return parts[-1] if parts else ""
+    _before, _tag, behind = _head(root).partition("<title>")
+    title, end, _after = behind.partition("</title>")
+    return re.split(r" [-—–|·»] ", " ".join(title.split()))[-1] if end else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
@@ -16,13 +17,17 @@ _NAMES = {
     "root_doc", "rst_epilog", "rst_prolog", "source_suffix", "templates_path", "version",
 }  # fmt: skip
 _PARSERS = {"restructuredtext", "markdown"}
+MAX_BYTES = 200_000  # Python's parser takes several hundred times as much memory
+_MOST_PATTERNS = _MOST_CHARACTERS = 200  # patterns of a setting, and characters in one of them
 
 
 def read_conf(file: Path) -> dict[str, Any]:
     """Return the settings that conf.py assigns as plain values; what it computes is left out."""
+    if file.stat().st_size > MAX_BYTES:
+        return {}
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     found: dict[str, Any] = {}
     _collect(tree.body, found)
@@ -53,9 +58,15 @@ def _assign(target: ast.expr, value: ast.expr, found: dict[str, Any]) -> None:
             found[target.id] = found[value.id]
         return
     try:
-        found[target.id] = ast.literal_eval(value)
+        plain = ast.literal_eval(value)
+        written = json.dumps(
+            plain, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str
+        )
+        written.encode()
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return
+    if r"\u0000" not in written:  # which the database cannot keep
+        found[target.id] = plain
 
 
 def source_suffixes(conf: Mapping[str, Any]) -> dict[str, str]:
@@ -84,20 +95,26 @@ def excluded(conf: Mapping[str, Any]) -> re.Pattern[str]:
     for name in ("exclude_patterns", "templates_path", "html_static_path", "html_extra_path"):
         value = conf.get(name)
         if isinstance(value, (list, tuple)):
-            patterns += [each.strip("/") for each in value if isinstance(each, str) and each]
+            given = [each.strip("/") for each in value if isinstance(each, str) and each]
+            patterns += [each for each in given if len(each) <= _MOST_CHARACTERS][:_MOST_PATTERNS]
     return re.compile("|".join(f"(?:{_glob(pattern)})(?:/.*)?$" for pattern in patterns))
 
 
 def _glob(pattern: str) -> str:
-    """Return a pattern in which `*` stays within a folder and `**` does not."""
-    parts = re.split(r"(\*\*/?)", pattern)
-    return "".join(
-        "(?:.*/)?" if part == "**/" else ".*" if part == "**" else _within_folder(part)
-        for part in parts
-    )
+    """Return a pattern in which `*` stays within a folder and `**` does not.
+
+    What stands before a `**` is looked for once: found further on, it leaves less for the rest. Tried at every place,
+    several of them in a row would take for ever.
+    """
+    first, *rest = re.split(r"((?<![^/])\*\*/|\*\*)", pattern)
+    parts = [_within_folder(first)]
+    for gap, part in zip(rest[::2], rest[1::2], strict=True):
+        parts.append(("(?:.*?/)??" if gap == "**/" else ".*?") + _within_folder(part))
+    return "".join([*(f"(?>{part})" for part in parts[:-1]), parts[-1]])
 
 
 def _within_folder(pattern: str) -> str:
     translated = translate(pattern)
     inner = re.fullmatch(r"\(\?s:(.*)\)(?:\\Z|\\z)", translated, re.DOTALL)
-    return (inner[1] if inner else re.escape(pattern)).replace(".*", "[^/]*")
+    found = inner[1] if inner else re.escape(pattern)
+    return re.sub(r"\.\*\??", "[^/]*?", found)

@@ -19,7 +19,8 @@ from mundap.library.sources.listed import Listed, Scope, WebPage
 SCHEME = "sphinx"
 FILE = "objects.inv"
 MAX_BYTES = 50_000_000
-_ENTRY = re.compile(r"(.+?)\s+\S+:\S+\s+-?\d+\s+(\S*)")
+# Nothing in it is tried twice: a line may be as long as the file.
+_ENTRY = re.compile(r"(\S(?:.*?\S)??)\s++[^\s:]++:\S++\s++-?\d++\s++(\S*)")
 
 
 def list_pages(address: str, web: Web) -> Listed:
