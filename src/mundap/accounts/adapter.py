@@ -111,7 +111,8 @@ class AccountAdapter(DefaultAccountAdapter):
         Nothing tells the sender, who must not learn whether the address has an account.
         """
         if count_attempt(Attempt(MAILS_TO_ONE_RECIPIENT, (email,))):
-            super().send_mail(template_prefix, email, context)
+            is_open = self.is_open_for_signup(allauth_context.request)
+            super().send_mail(template_prefix, email, {"is_signup_open": is_open, **context})
         else:
             _logger.warning(
                 "A mail was held back: its recipient had too many (%s)", template_prefix
