@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from mundap.errors import Conflict, IngestionRunning
-from mundap.library import fetching, reading, runs
+from mundap.library import fetching, reading_pool, runs
 from mundap.library.deleting import cancel_runs, delete_collection
 from mundap.library.fetching import PageFetcher
 from mundap.library.ingestion import ingest, ingest_source
@@ -183,7 +183,7 @@ class TestEnding:
         assert not RunPage.objects.exclude(content=None).exists()
 
     def test_a_page_that_takes_too_long_does_not_stop_the_rest(self, waiting, folder, monkeypatch):
-        monkeypatch.setattr(reading, "PAGE_SECONDS", 2.0)
+        monkeypatch.setattr(reading_pool, "PAGE_SECONDS", 2.0)
         (folder / "slow.md").write_text("# Slow\n\n" + "* [a](b) *c* `d`\n" * 400_000)
         done = ingest(waiting)
         assert (done.added, done.failed) == (4, 1)

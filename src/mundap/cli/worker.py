@@ -40,7 +40,7 @@ def command(concurrency: int, processes: int, with_starter: bool) -> None:
         from django.conf import settings
 
         from mundap.config.celery import app
-        from mundap.library.reading import pool
+        from mundap.library.reading_pool import pool
         from mundap.library.workers import at_work
         from mundap.web.metrics import shown_at
 

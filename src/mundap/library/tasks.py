@@ -15,7 +15,7 @@ from mundap.library import runs
 from mundap.library.ingestion import failure_noted
 from mundap.library.listing import open_run
 from mundap.library.models import Run
-from mundap.library.reading import pool
+from mundap.library.reading_pool import pool
 from mundap.library.signals import pages_stored
 from mundap.library.work import reader
 from mundap.library.workers import this_worker

@@ -1,7 +1,7 @@
 """Reads the pages of runs, beside any number of other workers, and stores each whole or not at all.
 
-Processes of `reading` read some tasks ahead of what is stored here. What a page comes to is stored together with its
-row in the run, and only while the page is still this worker's and its run goes on.
+Processes of `reading_pool` read some tasks ahead of what is stored here. What a page comes to is stored together with
+its row in the run, and only while the page is still this worker's and its run goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from mundap.library import runs
 from mundap.library.fetching import Arrived, PageFetcher
 from mundap.library.listing import context_folder
 from mundap.library.models import Document, Run, RunPage, Worker
-from mundap.library.reading import GivenPage, ReadPage, SourceContext, get_format, pool
+from mundap.library.reading import GivenPage, ReadPage, SourceContext, get_format
+from mundap.library.reading_pool import pool
 from mundap.library.storing import store_page
 
 Progress = Callable[[int, int, str], None]
