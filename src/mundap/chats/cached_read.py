@@ -26,9 +26,9 @@ from mundap.accounts.tokens import find_bearer_token
 from mundap.chats import store
 from mundap.chats.api import ChatView, reply
 from mundap.chats.entity_tags import parse_etags
-from mundap.chats.lifespan import Application, Receive, Scope, Send
 from mundap.chats.store import Body
 from mundap.config import metrics
+from mundap.config.middleware import Application, Receive, Scope, Send
 from mundap.config.observed import Seen, seen_in
 from mundap.config.throttles import is_within_rate
 from mundap.errors import NotFound

@@ -1,7 +1,7 @@
 """The classic contract: the API that this product grew out of, as thin views over the same conversations.
 
-Its errors are `{"error": "…"}`, whatever went wrong. A POST is a turn with every rule of one; the log shows current
-versions.
+Its errors are `{"error": "…"}`, whatever went wrong (`ErrorReply.classic_body`). A POST is a turn with every rule of
+one; the log shows current versions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from mundap.chats.runner import get_runner
 from mundap.chats.serializers import Object
 from mundap.chats.turns import Ask
 from mundap.chats.turns_api import KEY_HEADER, final_view, key_of, status_of
-from mundap.config.exceptions import describe, internal_error
 from mundap.config.quotas import rate_limit_headers
 from mundap.config.threads import in_database_thread
 from mundap.errors import InvalidInput, NotFound
@@ -110,20 +109,7 @@ _ERRORS = dict.fromkeys((400, 401, 404, 409, 413, 422, 429, 502, 503, 504), Clas
 
 
 class _ClassicView(AskingView):
-    """Errors as one text."""
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Return the error; what is a defect of ours is logged by Django."""
-        reply = describe(exc)
-        if reply is None:
-            self.raise_uncaught_exception(exc)
-            reply = internal_error()
-        text = (
-            " ".join([reply.message, *reply.fields.values()])
-            if reply.status == 400
-            else reply.message
-        )
-        return Response({"error": text}, status=reply.status, headers=dict(reply.headers))
+    """Answers as the id of the chat and one text."""
 
     async def _answered(self, ask: Ask, *, is_explained: bool) -> HttpResponseBase:
         begun = await get_runner().start(self.user, ask, token=self.token)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,14 +19,8 @@ from django.conf import settings
 from mundap.chats import body_cache
 from mundap.chats.runner import get_runner
 from mundap.config import async_database, redis_client
+from mundap.config.middleware import Application, Receive, Scope, Send
 from mundap.llm import client
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[
-    ..., Awaitable[None]
-]  # Django and uvicorn type the same protocol differently
 
 
 def with_lifespan(application: Application) -> Application:

@@ -6,13 +6,12 @@ Django writes a request's body to disk, however long it is, before it looks at a
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+from mundap.config.middleware import Application, Receive, Scope, Send
 
 _MEGABYTE = 1 << 20
 _REFUSAL = json.dumps(
@@ -20,10 +19,10 @@ _REFUSAL = json.dumps(
 ).encode()
 
 
-def with_body_limit(app: Any) -> Any:
+def with_body_limit(app: Application) -> Application:
     """Return the application with bodies bounded: a megabyte above the largest file that may be given."""
 
-    async def bounded(scope: Any, receive: Receive, send: Send) -> None:
+    async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
@@ -40,7 +39,7 @@ def _counted(receive: Receive, send: Send, most: int) -> Receive:
     """Return what receives the body, and ends it where it grows beyond its bound: one in chunks has no length."""
     taken = 0
 
-    async def counted() -> dict[str, Any]:
+    async def counted() -> MutableMapping[str, Any]:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
@@ -52,7 +51,7 @@ def _counted(receive: Receive, send: Send, most: int) -> Receive:
     return counted
 
 
-def _length(scope: Any) -> int:
+def _length(scope: Scope) -> int:
     named = dict(scope["headers"]).get(b"content-length", b"")
     return int(named) if named.isdigit() and len(named) < 19 else 0
 

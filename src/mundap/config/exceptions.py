@@ -37,6 +37,7 @@ from mundap.errors import (
 CHALLENGE = 'Bearer realm="mundap"'
 _JSON_PATHS = ("/api/", "/v1/", "/_allauth/", "/healthz", "/readyz", "/metrics")
 _OPENAI_PATHS = "/v1/"
+_CLASSIC_PATHS = "/api/v1/chatbot/"
 _OPENAI_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -76,6 +77,12 @@ class ErrorReply:
         if self.code == QuotaReached.code:  # clients know this one, and do not try again
             more |= {"type": "insufficient_quota", "code": "insufficient_quota"}
         return {"error": self.body["error"] | more}
+
+    @property
+    def classic_body(self) -> dict[str, Any]:
+        """Return `{"error": "…"}`, with what is wrong with the input."""
+        texts = [self.message, *self.fields.values()] if self.status == 400 else [self.message]
+        return {"error": " ".join(texts)}
 
 
 def describe(exc: Exception) -> ErrorReply | None:
@@ -119,9 +126,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     reply = describe(exc)
     if reply is None:
         return None
-    request = context.get("request")
-    is_openai = request is not None and request.path_info.startswith(_OPENAI_PATHS)
-    body = reply.openai_body if is_openai else reply.body
+    body = _body_for(context["request"], reply)
     return Response(body, status=reply.status, headers=dict(reply.headers))
 
 
@@ -155,8 +160,8 @@ def _title(status: int) -> str:
 
 def _body_for(request: HttpRequest, reply: ErrorReply) -> dict[str, Any]:
     """Return the JSON body; allauth's addresses have its own shape beside ours, the classic contract's only a text."""
-    if request.path_info.startswith("/api/v1/chatbot/"):
-        return {"error": reply.message}
+    if request.path_info.startswith(_CLASSIC_PATHS):
+        return reply.classic_body
     if request.path_info.startswith(_OPENAI_PATHS):
         return reply.openai_body
     if not request.path_info.startswith("/_allauth/"):

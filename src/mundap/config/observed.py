@@ -22,7 +22,7 @@ from django.utils.functional import SimpleLazyObject
 from prometheus_client import Counter, Histogram
 
 from mundap.config import logs, metrics, tracing
-from mundap.config.middleware import GetResponse
+from mundap.config.middleware import Application, GetResponse, Receive, Scope, Send
 
 CLIENT_LEFT = 499  # as nginx has it
 _KEY = "mundap"
@@ -52,16 +52,16 @@ class Seen:
                 self.user = str(user.pk)
 
 
-def seen_in(scope: Any) -> Seen:
+def seen_in(scope: Scope) -> Seen:
     """Return what is known of the request with this ASGI scope, to be added to."""
     seen: Seen = scope.setdefault(_KEY, Seen())
     return seen
 
 
-def with_observation(app: Any) -> Any:
+def with_observation(app: Application) -> Application:
     """Return the ASGI application `app` with each of its requests observed."""
 
-    async def observed(scope: Any, receive: Any, send: Any) -> None:
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
@@ -101,7 +101,7 @@ def with_observation(app: Any) -> Any:
     return observed
 
 
-def _request_id(scope: Any) -> str:
+def _request_id(scope: Scope) -> str:
     """Return the id that a proxy of ours gave the request, or a new one."""
     if settings.TRUSTED_PROXIES:
         given = [value for name, value in scope["headers"] if name == _ID_HEADER]
@@ -110,7 +110,7 @@ def _request_id(scope: Any) -> str:
     return secrets.token_hex(16)
 
 
-def _span(scope: Any) -> Any:
+def _span(scope: Scope) -> tracing.Span:
     if not tracing.is_on() or scope["path"] in _ASKED_BY_MACHINES:
         return tracing.NOTHING
     parents = [value for name, value in scope["headers"] if name == b"traceparent"]
