@@ -12,6 +12,12 @@ from tests.scripted_model import ScriptedModel
 
 CITING = "Pour water of 80 degrees [1]. Milk comes after the water [2]. Wait two minutes [1]."
 
+IS_SEEN = """async (mark) => {
+    await Promise.all(document.getAnimations().map((each) => each.finished));
+    const { left, top, height } = mark.getClientRects()[0];
+    return mark.contains(document.elementFromPoint(left + 4, top + height / 2));
+}"""
+
 
 def read(watched: Watched, model: ScriptedModel) -> Page:
     script(model, CITING)
@@ -91,9 +97,33 @@ def test_a_phone_shows_a_sheet_below_the_sentence(
     assert sentence["y"] + sentence["height"] <= sheet["y"]
     page.locator("#close-pane").tap()
     expect(page.locator("#pane")).to_be_hidden()
+    # Nothing covers the quoted words, also where there is little room.
+    for width, height in ((320, 480), (780, 390)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.locator(".prose .citation").nth(1).tap()
+        expect(page.locator("#pane mark").first).to_be_visible()
+        assert page.locator("#pane mark").first.evaluate(IS_SEEN), (width, height)
+        page.locator("#close-pane").tap()
+    page.set_viewport_size({"width": 390, "height": 780})
     page.locator("#bar").get_by_role("link", name="Tea").tap()
     expect(page.locator("#pane .summary h2")).to_have_text("Tea")
     assert page.locator("#pane").bounding_box()["width"] == 390
+
+
+@pytest.mark.parametrize("watched", [{"color_scheme": "dark"}], indirect=True)
+def test_paper_shows_what_was_asked_and_answered(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = read(watched, e2e_model)
+    page.locator(".prose .citation").first.click()
+    expect(page.locator("#pane")).to_be_visible()
+    shade = "element => getComputedStyle(element).color.match(/\\d+/)[0]"
+    assert int(page.locator(".question").evaluate(shade)) > 200
+    page.emulate_media(media="print")
+    assert int(page.locator(".question").evaluate(shade)) < 50
+    for hidden in ("#side", "#pane", "#ask", ".actions", ".edit"):
+        expect(page.locator(hidden)).to_be_hidden()
+    expect(page.locator(".sources .place")).to_have_count(2)
 
 
 def test_a_shared_copy_reads_like_the_conversation(

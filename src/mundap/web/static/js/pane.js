@@ -74,8 +74,10 @@ function step(by) {
 
 async function open(link, { isStep = false } = {}) {
   const turn = ++asked;
+  const focused = document.activeElement;
   const html = await htmlOf(link);
   if (turn !== asked) return;
+  const hasMovedOn = document.activeElement !== focused; // and types something already
   if (html === null) {
     location.assign(link.href);
     return;
@@ -92,12 +94,20 @@ async function open(link, { isStep = false } = {}) {
     pane.classList.add("is-open");
     watchBackButton();
   }
-  if (!isStep || !pane.contains(document.activeElement)) inside.focus({ preventScroll: true });
-  const quote = inside.querySelector(".cited") ? null : inside.querySelector("mark");
-  inside.scrollTop = quote ? Math.max(0, offsetOf(quote) - inside.clientHeight / 3) : 0;
+  if (!hasMovedOn && !(isStep && pane.contains(document.activeElement))) inside.focus({ preventScroll: true });
+  showQuote();
   followSummary(inside.querySelector(".summary"));
   showLink();
   for (const beside of neighbours()) htmlOf(beside);
+}
+
+/** Scrolls to the quoted words, a little below what stays at the top. */
+function showQuote() {
+  const quote = inside.querySelector(".cited") ? null : inside.querySelector("mark");
+  const header = inside.querySelector(".passage > header");
+  const covered = header && getComputedStyle(header).position === "sticky" ? header.offsetHeight : 0;
+  const above = Math.max(inside.clientHeight / 3, covered + LINE_PX);
+  inside.scrollTop = quote ? Math.max(0, offsetOf(quote) - above) : 0;
 }
 
 /** Shows what the pane showed before, as far as it was read. */
