@@ -9,7 +9,10 @@ from zoneinfo import TZPATH
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from mundap.cli.main import cli
+from mundap.errors import ConfigurationError
 from tests.cli.conftest import Run
 
 
@@ -56,6 +59,16 @@ def test_a_time_zone_that_the_database_does_not_know_is_named(run: Run, tmp_path
     assert done.returncode == 1
     assert "MUNDAP_TIME_ZONE='localtime'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_env_file_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes("DEFAULT_FROM_EMAIL=Café".encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["doctor"])
+    assert isinstance(done.exception, ConfigurationError)
+    assert ".env of this folder cannot be read" in done.exception.message
 
 
 def test_a_database_that_is_not_there_is_said(run: Run) -> None:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +21,11 @@ KEY = "a-key-of-the-embedding-server"
 
 
 @contextmanager
-def role(*arguments: str, **variables: str) -> Iterator[int]:
+def role(*arguments: str, folder: Path | None = None, **variables: str) -> Iterator[int]:
     """Run the role at a free port, which is given once it listens there."""
     with subprocess.Popen(
         [*COMMAND, *arguments, "--port", "0"],
+        cwd=folder,
         env=os.environ | variables,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,8 +56,14 @@ def test_a_web_process_serves_and_is_healthy(run: Run, command_environment: dict
     assert (done.returncode, "does not answer" in done.stderr) == (1, True)
 
 
-def test_the_embedding_server_wants_its_key(run: Run) -> None:
-    with role("embeddings", MUNDAP_EMBEDDING_API_KEY=KEY) as port:
+def test_the_embedding_server_wants_its_key(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MUNDAP_EMBEDDING_API_KEY", raising=False)
+    (tmp_path / ".env").write_text(
+        f"MUNDAP_EMBEDDING_API_KEY={KEY}\n"
+    )  # as beside a unit of systemd
+    with role("embeddings", folder=tmp_path) as port:
         assert run("healthy", "embeddings", "--port", str(port)).returncode == 0
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/embeddings",

@@ -17,7 +17,6 @@ from typing import IO, Any
 
 import click
 import psycopg
-from dotenv import load_dotenv
 from psycopg import sql
 
 from mundap.cli.archives import (
@@ -55,7 +54,6 @@ _NAMES = re.compile(r"mundap-\d{8}T\d{6}Z\.zip")
 def command(target: Path, *, keep: int | None, without_vectors: bool, is_json: bool) -> None:
     """Write a backup to the file TARGET, or under a name of its own into the folder TARGET."""
     begun = time.perf_counter()
-    load_dotenv(Path.cwd() / ".env")
     settings = settings_without_secrets()
     path = _path_in(target, is_folder=keep is not None)
     with started(is_migrated=False):  # a new version, too, makes it of what the one before left

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from dotenv import load_dotenv
 
 from mundap.cli.checks import (
     PartReport,
@@ -44,7 +43,6 @@ _MIN_FREE_BYTES = 500_000_000
 @click.pass_context
 def command(ctx: click.Context, *, is_json: bool) -> None:
     """Say what is running, where, and what is wrong. Exit status 1 when something is."""
-    load_dotenv(Path.cwd() / ".env")
     report = _examine()
     if is_json:
         click.echo(json.dumps(report, ensure_ascii=False))

@@ -6,12 +6,14 @@ import importlib
 import logging
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
+from dotenv import load_dotenv
 
 from mundap.cli.runtime import started
-from mundap.errors import MundapError
+from mundap.errors import ConfigurationError, MundapError
 
 # Each command is a click command of the same name in a module of its own, loaded when it is asked for.
 COMMANDS = {
@@ -97,6 +99,17 @@ def _management_command(name: str) -> click.Command:
 @click.version_option(package_name="mundap", prog_name="mundap")
 def cli() -> None:
     """Ask official documentation and your own references; every statement is cited."""
+    _read_env_file()
+
+
+def _read_env_file() -> None:
+    """Take from the file .env of this folder what is not in the environment."""
+    try:
+        load_dotenv(Path.cwd() / ".env")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(
+            f"The file .env of this folder cannot be read: {exc}. Run Mundap as the user whose it is, or elsewhere."
+        ) from exc
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import psycopg
-from dotenv import load_dotenv
 
 from mundap.config import env
 from mundap.embedded import supervisor
@@ -31,7 +30,6 @@ def started(*, is_migrated: bool = True) -> Iterator[Path | None]:
     Parts whose address is in the environment are used as they are; the others are started, or shared with the
     processes that run already, and stopped when the last one leaves.
     """
-    load_dotenv(Path.cwd() / ".env")
     missing = {
         "postgres": not env.text("DATABASE_URL"),
         "valkey": not env.text("REDIS_URL"),
