@@ -201,7 +201,7 @@ def test_a_long_name_breaks_where_its_parts_meet() -> None:
 
 def test_a_wide_table_scrolls_in_its_own_box() -> None:
     html = render("| a | b |\n|---|:-:|\n| 1 | 2 |")
-    assert '<div class="table"><table>' in html
+    assert '<div class="table" tabindex="0"><table>' in html
     assert "style=" not in html
 
 

@@ -46,7 +46,7 @@ TAGS = {
 ATTRIBUTES = {
     "a": {"href", "title", "class", "aria-label", "data-number", "target"},
     "code": {"class"},
-    "div": {"class"},
+    "div": {"class", "tabindex"},
     "ol": {"start"},
     "p": {"class"},
     "pre": {"tabindex", "data-language"},
@@ -339,8 +339,8 @@ def _render_code(
 
 
 def _open_table(*_arguments: object) -> str:
-    # A wide table scrolls in a box of its own, so that the page never does.
-    return '<div class="table"><table>'
+    # A wide table scrolls in a box of its own, so that the page never does; a keyboard can scroll it.
+    return '<div class="table" tabindex="0"><table>'
 
 
 def _close_table(*_arguments: object) -> str:
