@@ -34,6 +34,10 @@ MODULES = sorted(
     if "migrations" not in path.parts and path.parent != SOURCE
 )
 NOT_NAMES = {"utils", "helpers", "common", "misc", "manager"}
+SURFACES = ("_api", "_pages", "_urls")
+OF_EVERY_APP = set(
+    "api apps models pages selectors serializers services settings shown tasks urls".split()
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -73,6 +77,14 @@ def test_modules_say_what_they_own(path: Path) -> None:
             if isinstance(child, ast.Import | ast.ImportFrom)
         ]
         assert not inside, f"imports inside functions at lines {inside}"
+
+
+@pytest.mark.parametrize("package", ["chats", "config", "library"])
+def test_a_large_package_says_where_what_is(package: str) -> None:
+    said = ast.get_docstring(ast.parse((SOURCE / package / "__init__.py").read_text())) or ""
+    modules = {path.stem for path in (SOURCE / package).glob("[a-z]*.py")} - OF_EVERY_APP
+    unsaid = {name for name in modules if f"`{name}`" not in said and not name.endswith(SURFACES)}
+    assert not unsaid, f"say in mundap/{package}/__init__.py what they are for"
 
 
 def test_only_one_place_reads_the_environment() -> None:

@@ -11,6 +11,7 @@ Run          one time that a collection is brought up to date with its source
 RunPage      what a run has to do for one page, and what became of it
 RunFile      a file that pages of a run include
 Worker       a process that does such work, and when it was last heard of
+HostPace     when a host of other people's may be asked for its next page
 
 A passage whose `lexical` vector is missing is work for retrieval's indexing; this app does not know how it is made.
 """
