@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,8 +19,10 @@ from mundap.accounts.tokens import make_token
 from mundap.chats import leases, turns, usage
 from mundap.chats.models import Completion, ModelUsage, MonthSpending, Reservation, Turn
 from mundap.chats.personal_data import account_json, delete_account
+from mundap.chats.runner import Runner
 from mundap.chats.turns import Ask
 from mundap.chats.usage import Payer
+from mundap.config.threads import in_database_thread
 from mundap.library import summaries
 from mundap.library.models import Collection, Summary
 from mundap.llm.metering import Call, count_tokens
@@ -151,6 +154,48 @@ def test_a_refused_call_costs_nothing(
     assert failed.status_code >= 500
     assert {(row.questions, row.calls) for row in entered().values()} == {(0, 0)}
     assert (spent(), Reservation.objects.count()) == (0, 0)
+
+
+def test_going_on_with_an_answer_in_vain_is_no_question(
+    alice_api: Api, settings, model: ScriptedModel
+) -> None:
+    settings.QUERY_VARIANTS = False
+    model.say(ANSWER, cut_after=4)
+    begun = alice_api.ask(QUESTION).json()
+    assert begun["message"]["text"]
+    model.fail(500)
+    assert alice_api.post(f"messages/{begun['message']['id']}/continue/").status_code == 502
+    assert entered()["answer"].questions == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "is_answered"), [("the answer", False), ("the title", True)], ids=str
+)
+async def test_a_server_that_stops_enters_what_it_asked(
+    users: dict[str, User],
+    shelf: Collection,
+    settings,
+    model: ScriptedModel,
+    monkeypatch,
+    held: str,
+    is_answered: bool,
+) -> None:
+    settings.QUERY_VARIANTS = False
+    monkeypatch.setattr("mundap.chats.runner.CLOSE_SECONDS", 0.2)
+    if is_answered:
+        model.say(ANSWER)
+    model.say(held, hold_after=0)
+    runner = Runner()
+    await runner.start(users["alice"], Ask(QUESTION, "key", collection=shelf))
+    asked = 1 + is_answered
+    await asyncio.to_thread(wait_for, lambda: len(model.requests) == asked)
+    await runner.close(grace_seconds=0)
+    rows = await in_database_thread(entered)
+    # An answer without a word is none; what was sent for it was sent.
+    assert rows["answer"].questions == is_answered
+    assert sum(row.calls for row in rows.values()) == asked
+    assert rows["title" if is_answered else "answer"].estimated_calls == 1
+    model.release()
 
 
 def test_what_a_dead_process_used_is_estimated_once(

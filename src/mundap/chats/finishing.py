@@ -56,8 +56,10 @@ async def retitle(live: LiveTurn) -> None:
     """Give the chat a better title than its shortened question, unless somebody has named it meanwhile."""
     calls: list[Call] = []
     note_calls_in(calls)
-    title = await write_title(live.question)
-    await in_database_thread(usage.charge, live.begun.payer, calls)
+    try:
+        title = await write_title(live.question)
+    finally:  # also where the server stops
+        await in_database_thread(usage.charge, live.begun.payer, calls)
     if title != live.begun.title:
         await in_database_thread(
             services.retitle, live.begun.chat, title=title, instead_of=live.begun.title
@@ -95,10 +97,15 @@ def _forget(live: LiveTurn, ending: Ending) -> None:
 
 
 def _settle(live: LiveTurn, ending: Ending, purpose: Purpose) -> None:
-    """Enter what the answer took of the model. The answer stands also where that fails; then a reaper estimates."""
+    """Enter what the answer took of the model. The answer stands also where that fails; then a reaper estimates.
+
+    A question that got no word of ours for a reason of ours is none.
+    """
+    earlier = live.begun.earlier.text if live.begun.earlier else ""
+    is_ours = ending.status in (State.FAILED, State.INTERRUPTED)
     try:
         usage.settle(live.begun.turn, live.calls, answers_as=purpose)
-        if ending.status is State.FAILED and not ending.text:
+        if is_ours and ending.text in ("", earlier):
             usage.give_back(live.begun.payer, purpose)
     except Error:
         logger.warning("What %s took is estimated", live.begun.turn, exc_info=True)
