@@ -35,9 +35,8 @@ MODULES = sorted(
 )
 NOT_NAMES = {"utils", "helpers", "common", "misc", "manager"}
 SURFACES = ("_api", "_pages", "_urls")
-OF_EVERY_APP = set(
-    "api apps models pages selectors serializers services settings shown tasks urls".split()
-)
+OF_EVERY_APP = {"api", "apps", "models", "pages", "selectors", "serializers", "services", "shown"}
+OF_EVERY_APP |= {"settings", "tasks", "urls"}
 
 
 def imported(path: Path) -> set[str]:
