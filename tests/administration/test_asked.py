@@ -291,6 +291,7 @@ def test_days_of_use_are_not_those_of_the_reader(staff_client: Client, zone: str
     page = soup(staff_client, "/admin/usage/?days=7")
     assert page.select_one(".numbers").get_text(" ", strip=True).startswith("6 questions")
     assert len(page.select(".bars rect")) == 2
+    assert "3 questions today" in text(staff_client, "/admin/")
 
 
 def test_use_is_summed_by_day_model_and_person(staff_client: Client, alice: User, settings) -> None:
