@@ -121,9 +121,11 @@ def test_an_answer_outlives_its_server(watched: Watched, e2e_model: ScriptedMode
     expect(prose).to_contain_text("Pour water of 80")
     # What it has stored of the answer so far will be there.
     wait_for(lambda: "Pour water of 80" in watched.context.request.get(page.url).text())
+    place = prose.bounding_box()
     up.kill()
     expect(page.locator(".answer .waiting")).to_contain_text("The connection broke")
     expect(prose).to_contain_text("Pour water of 80")
+    assert prose.bounding_box() == place
     e2e_model.reset()
     e2e_model.say("80 degrees over the leaves [1]. That is all.")
     up.start()

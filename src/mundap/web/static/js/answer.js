@@ -44,13 +44,13 @@ export class Arrival {
     return null;
   }
 
-  /** Says above the text what is going on. */
+  /** Says below the text, where there will be more of it, what is going on. */
   tell(text) {
     let line = this.#section.querySelector(".waiting");
     if (!line) {
       line = document.createElement("p");
       line.className = "waiting";
-      this.#prose.before(line);
+      this.#prose.after(line);
     }
     line.textContent = text;
   }
