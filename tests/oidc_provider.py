@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from tests.serving import Quiet, in_thread
 
 
 class Provider(ThreadingHTTPServer):
@@ -27,7 +27,7 @@ class Provider(ThreadingHTTPServer):
         return f"http://localhost:{self.server_address[1]}"
 
 
-class Replies(BaseHTTPRequestHandler):
+class Replies(Quiet, BaseHTTPRequestHandler):
     server: Provider
 
     def do_GET(self) -> None:
@@ -61,18 +61,7 @@ class Replies(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
-    def log_message(self, *arguments: Any) -> None:
-        pass
 
-
-@contextmanager
-def provided() -> Iterator[Provider]:
+def provided() -> AbstractContextManager[Provider]:
     """Serve until the block ends."""
-    with Provider(("127.0.0.1", 0), Replies) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(timeout=5)
+    return in_thread(Provider(("127.0.0.1", 0), Replies))

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from tests.embedded.conftest import pids_of
+from tests.serving import Quiet, in_thread
 
 from mundap.cli.checks import masked
 from mundap.cli.doctor import command
@@ -53,21 +53,14 @@ def servers(open_folder: Path) -> Iterator[Endpoints]:
 def endpoint() -> Iterator[str]:
     """A model endpoint that wants a key."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             is_let_in = self.headers["Authorization"] == f"Bearer {KEY}"
             self.send_response(200 if is_let_in and self.path == "/v1/models" else 401)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/v1"
-        server.shutdown()
-        thread.join()
 
 
 def doctor() -> tuple[dict[str, Any], int]:

@@ -10,7 +10,6 @@ import re
 import socket
 import sys
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mundap.errors import SourceError
 from mundap.library import reading
 from mundap.library.sources import archives, open_source
 from tests.library.shelf import DATA, make_index, make_tar, make_zip, write_pages
+from tests.serving import Quiet, in_thread
 
 
 def paths(name: str) -> list[str]:
@@ -306,23 +306,14 @@ class TestArchives:
 def serving(folder: Path, *, break_after: int | None = None) -> Iterator[str]:
     """Serve a package index; archives end after so many bytes, without a word."""
 
-    class Handler(SimpleHTTPRequestHandler):
+    class Handler(Quiet, SimpleHTTPRequestHandler):
         def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
             is_archive = self.path.endswith(".gz")
             outputfile.write(source.read(break_after if is_archive else None))
 
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    handler = partial(Handler, directory=str(folder))
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.mark.usefixtures("pip_settings")

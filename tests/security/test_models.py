@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,9 +11,10 @@ import pytest
 from mundap.errors import ModelError
 from mundap.llm import client
 from mundap.retrieval import embeddings, rerank
+from tests.serving import Quiet, in_thread
 
 
-class Leading(BaseHTTPRequestHandler):
+class Leading(Quiet, BaseHTTPRequestHandler):
     """Sends everybody to a neighbour, and remembers whether they went."""
 
     def answer(self) -> None:
@@ -30,27 +29,12 @@ class Leading(BaseHTTPRequestHandler):
     do_GET = answer  # noqa: N815 - the base class's names
     do_POST = answer  # noqa: N815
 
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def leading() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Leading)
-    server.asked = []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
 
 @pytest.fixture
 def endpoint(settings: Any) -> Iterator[Any]:
-    with leading() as server:
+    leading: Any = ThreadingHTTPServer(("127.0.0.1", 0), Leading)
+    leading.asked = []
+    with in_thread(leading) as server:
         url = f"http://127.0.0.1:{server.server_port}/v1"
         settings.CHAT_BASE_URL = settings.EMBEDDING_BASE_URL = settings.RERANK_BASE_URL = url
         settings.CHAT_MODEL = settings.EMBEDDING_MODEL = settings.RERANK_MODEL = "leading"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+from tests.serving import Quiet, in_thread
+
 Act = Callable[["Handler"], None]
 HTML = "text/html; charset=utf-8"
 
@@ -33,7 +35,7 @@ class Asked:
     headers: dict[str, str]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
@@ -63,9 +65,6 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, data: bytes) -> None:
         self.wfile.write(data)
         self.wfile.flush()
-
-    def log_message(self, *_args: object) -> None:
-        pass
 
 
 class Site(ThreadingHTTPServer):
@@ -108,13 +107,8 @@ class Site(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[Site]:
-    site = Site()
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield site
-    finally:
-        site.ends.set()
-        site.shutdown()
-        site.server_close()
-        thread.join()
+    with in_thread(Site()) as site:
+        try:
+            yield site
+        finally:
+            site.ends.set()

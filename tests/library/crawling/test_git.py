@@ -7,7 +7,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
@@ -21,15 +20,15 @@ from mundap.library.crawling import git_client
 from mundap.library.sources import archives, git_pack, open_source
 from mundap.library.sources.git_pack import check_pack
 from tests.library.crawling.server import Site
+from tests.serving import Quiet, in_thread
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_host")]
 
 FILE, LINK, SUBMODULE, FOLDER = 0o100644, 0o120000, 0o160000, 0o040000
 
 
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_args: object) -> None:
-        pass
+class _Handler(Quiet, WSGIRequestHandler):
+    pass
 
 
 class Repository:
@@ -77,13 +76,8 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def url(repository: Repository) -> Iterator[str]:
     app = make_wsgi_chain(DictBackend({"/tea/teapot.git": repository.repo}))
-    server = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/tea/teapot.git"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_thread(make_server("127.0.0.1", 0, app, handler_class=_Handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}/tea/teapot.git"
 
 
 def contents(name: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -20,6 +19,7 @@ from mundap.library.parsing import Page, PageContext, format_named, parse_page
 from mundap.library.sources import Listed, OpenedSource, open_source, sitemap, sphinx_site
 from mundap.library.sources.listed import FetchKind
 from tests.library.crawling.server import Site, page
+from tests.serving import Quiet, in_thread
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_host")]
 
@@ -358,21 +358,16 @@ class TestSites:
         assert "no page below" in refusal(f"site:{site.add('/', page()).url}#guide/")
 
 
-class _QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, *_args: object) -> None:
-        pass
+class _Files(Quiet, SimpleHTTPRequestHandler):
+    pass
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder, and where a usual web server has it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietFiles, directory=str(tmp_path)))
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield tmp_path, f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    handler = partial(_Files, directory=str(tmp_path))
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}/"
 
 
 def test_a_site_is_the_same_by_folder_inventory_sitemap_and_links(files):
