@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from mundap.accounts import audit
 from mundap.accounts.models import AuditEntry, User
-from mundap.chats.models import Chat, Message, ModelUsage, Turn
+from mundap.chats.models import Chat, Message, ModelUsage, MonthSpending, Turn
 from mundap.chats.unanswered import Asked, topics_of
+from mundap.chats.usage import today
 from mundap.library.models import Collection, Run, RunPage
 from tests.web.conftest import QUOTE, MakeChat
 
@@ -295,8 +296,8 @@ def test_days_of_use_are_not_those_of_the_reader(staff_client: Client, zone: str
 
 
 def test_use_is_summed_by_day_model_and_person(staff_client: Client, alice: User, settings) -> None:
-    settings.CURRENCY = "EUR"
-    today = timezone.localdate()
+    settings.CURRENCY, settings.TOTAL_SPENDING_PER_MONTH = "EUR", Decimal(50)
+    MonthSpending.objects.create(month=today().replace(day=1), part=3, cost=Decimal("12.345"))
     for days, model, cost in (
         (0, "large", "1.50"),
         (3, "large", "2"),
@@ -304,7 +305,7 @@ def test_use_is_summed_by_day_model_and_person(staff_client: Client, alice: User
         (60, "old", "9"),
     ):
         ModelUsage.objects.create(
-            day=today - timedelta(days=days), user=alice, model=model, purpose="answer",
+            day=today() - timedelta(days=days), user=alice, model=model, purpose="answer",
             questions=2, calls=3, input_tokens=10_000, output_tokens=500, cost=Decimal(cost),
         )  # fmt: skip
     page = soup(staff_client, "/admin/usage/?days=30")
@@ -314,6 +315,7 @@ def test_use_is_summed_by_day_model_and_person(staff_client: Client, alice: User
     said = page.get_text(" ", strip=True)
     assert "old" not in [cell.get_text(strip=True) for cell in page.select("tbody th")]
     assert alice.email in said
+    assert "All together have spent 12.35 of 50.00 EUR this month." in said
     assert "12.75 EUR" in text(staff_client, "/admin/usage/?days=90")
     assert text(staff_client, "/admin/usage/?days=1%27") == text(staff_client, "/admin/usage/")
 

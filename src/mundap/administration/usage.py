@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from mundap.chats.limits import spending_of_all
 from mundap.chats.models import ModelUsage
 from mundap.chats.usage import today
 
@@ -46,7 +47,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     days = int(asked) if asked in map(str, PERIODS) else PERIODS[1]
     since = today() - timedelta(days=days - 1)
     rows = ModelUsage.objects.filter(day__gte=since).order_by()
-    by_model = _by(rows, "model")
+    by_model = list(_by(rows, "model"))
     context = admin.site.each_context(request) | {
         "title": "",
         "days": days,
@@ -58,16 +59,17 @@ def usage(request: HttpRequest) -> HttpResponse:
         ],
         "by_user": _by(rows.filter(user__isnull=False), "user", "user__email")[:_MOST_USERS],
         "total": {name: sum((row[name] for row in by_model), Decimal(0)) for name in _SUMS},
+        "cap": spending_of_all(),
         "currency": settings.CURRENCY,
         "height": HEIGHT,
     }
     return render(request, "administration/usage.html", context)
 
 
-def _by(rows: QuerySet[ModelUsage], *columns: str) -> list[dict[str, Any]]:
+def _by(rows: QuerySet[ModelUsage], *columns: str) -> QuerySet[ModelUsage, dict[str, Any]]:
     """Return the sums by these columns, the most expensive first, then those with the most questions."""
     summed = rows.values(*columns).annotate(**{name: Sum(name) for name in _SUMS})
-    return list(summed.order_by("-cost", "-output_tokens", "-questions"))
+    return summed.order_by("-cost", "-output_tokens", "-questions")
 
 
 def _by_day(rows: QuerySet[ModelUsage], *, since: date, days: int) -> list[Day]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -117,6 +118,12 @@ def standing_of(user: UUID, token: UUID | None = None) -> Standing:
     )
 
 
+def spending_of_all() -> Quota:
+    """Return what all together have spent this month, and may."""
+    with connection.cursor() as cursor:
+        return _total(cursor)[0]
+
+
 def admit_answer(
     cursor: CursorWrapper,
     use: UUID,
@@ -222,15 +229,16 @@ def _require(quota: Quota) -> None:
     if quota.used < quota.allowed:
         raise QuotaReached(
             _(
-                "The answers that are being written may need all that is left of the language model this month. "
-                "Wait for one of them to end."
+                "What is being written now may need all that is left of the language model this month. "
+                "Try again when some of it has ended."
             ),
             extra={"quota": quota.name, "retry_after_seconds": _WAIT_SECONDS},
         )
     message = _MESSAGES[quota.name] % {
         "allowed": number_format(quota.allowed, force_grouping=True),
         "currency": settings.CURRENCY,
-        "time": timeuntil(quota.resets_at, quota.now),
+        # Never less than it takes, nor "0 minutes": only whole minutes are told.
+        "time": timeuntil(quota.resets_at + timedelta(seconds=59), quota.now),
     }
     raise QuotaReached(
         message,
