@@ -15,7 +15,7 @@ _FENCED = re.compile(
 )
 _ADDRESS = r"(?:[^()\s<>]|\([^()\s<>]*\))+"
 _LINK = re.compile(
-    rf"!?\[(?P<label>[^\[\]\n]*)\]\(\s*<?(?P<address>{_ADDRESS})?>?[^)\n]{0, 300}\)"
+    rf"!?\[(?P<label>[^\[\]\n]*)\]\(\s*<?(?P<address>{_ADDRESS})?>?[^)\n]{{0,300}}\)"
     rf"|<?(?P<bare>https?://{_ADDRESS})>?",
     re.IGNORECASE,
 )
