@@ -20,7 +20,8 @@ django.setup()
 from mundap.accounts.models import User  # noqa: E402
 from mundap.accounts.tokens import make_token  # noqa: E402
 from mundap.library.models import Collection, Document, Passage  # noqa: E402
-from mundap.retrieval.indexing import embed_missing, index_lexical  # noqa: E402
+from mundap.retrieval.indexing import index_lexical  # noqa: E402
+from mundap.retrieval.vectors import embed_missing  # noqa: E402
 
 VOCABULARY = 4_000
 WORDS_A_PASSAGE = 120

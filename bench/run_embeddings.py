@@ -82,7 +82,7 @@ def _measured(count: int, repetitions: int, server: psutil.Process) -> dict[str,
 
     django.setup()
     from mundap.library.models import Collection, Passage
-    from mundap.retrieval.indexing import passage_text
+    from mundap.retrieval.vectors import passage_text
 
     shelf = Collection.objects.get(slug="django")
     everything = list(
@@ -200,7 +200,8 @@ class _Ours:
     """The collection's vectors filled in through the server, and questions meanwhile."""
 
     def __init__(self, collection: Collection, server: psutil.Process) -> None:
-        from mundap.retrieval.indexing import embed_missing, index_lexical
+        from mundap.retrieval.indexing import index_lexical
+        from mundap.retrieval.vectors import embed_missing
 
         self._server = server
         self._collection = collection
@@ -210,8 +211,8 @@ class _Ours:
     def measured(self) -> dict[str, float]:
         """Return the rate, the seconds for the collection's words, and how long a question takes."""
         from mundap.library.models import Embedding
-        from mundap.retrieval.indexing import embed_missing
         from mundap.retrieval.models import Term
+        from mundap.retrieval.vectors import embed_missing
 
         Term.objects.update(vector=None, model="")
         words = _seconds(lambda: embed_missing(self._collection))
@@ -251,7 +252,8 @@ def _asked(done: threading.Event, count: int = 100_000) -> list[float]:
 def _second_version(first: Collection) -> dict[str, float]:
     """Return how long the vectors of another version take, of which one passage in CHANGED says something else."""
     from mundap.library.models import Collection, Document, Passage
-    from mundap.retrieval.indexing import embed_missing, index_lexical
+    from mundap.retrieval.indexing import index_lexical
+    from mundap.retrieval.vectors import embed_missing
 
     second = Collection.objects.create(
         slug="django-second", title="Django", title_no=2, visibility="everyone"

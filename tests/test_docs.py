@@ -52,6 +52,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_are_there(page: Path) -> None:
+    for name in re.findall(r"`([\w./-]+/[\w-]+\.(?:py|js|css|conf|json|md))`", page.read_text()):
+        places = (ROOT, ROOT / "src/mundap", ROOT / "docs", page.parent)
+        assert any((place / name).exists() for place in places), f"{page.name} names {name}"
+
+
 def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs/decisions"
     listed = set(re.findall(r"\]\((\S+\.md)\)", (folder / "README.md").read_text()))

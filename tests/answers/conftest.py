@@ -8,7 +8,8 @@ import pytest
 
 from mundap.library.ingestion import ShelfMark, ingest_source
 from mundap.library.models import Collection
-from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.indexing import index_lexical
+from mundap.retrieval.vectors import embed_missing
 
 KETTLES = """# Kettles
 

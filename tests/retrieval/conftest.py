@@ -8,7 +8,8 @@ from hashlib import blake2b
 import pytest
 
 from mundap.library.models import Collection, Document, Passage
-from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.indexing import index_lexical
+from mundap.retrieval.vectors import embed_missing
 
 Page = tuple[str, Sequence[str], str]
 """A passage: its document's path, its headings and its text."""

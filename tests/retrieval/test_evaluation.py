@@ -18,9 +18,10 @@ from mundap.retrieval.evaluation import (
     read_questions,
 )
 from mundap.retrieval.evaluation_runs import compare, keep_run
-from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.indexing import index_lexical
 from mundap.retrieval.models import EvaluationRun
 from mundap.retrieval.search import search
+from mundap.retrieval.vectors import embed_missing
 from tests.retrieval.conftest import PAGES
 
 LINE = {

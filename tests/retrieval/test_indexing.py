@@ -10,15 +10,11 @@ from django.db import connection
 from mundap.errors import ModelError, ModelUnavailable
 from mundap.library.models import Collection, Embedding, Passage
 from mundap.retrieval import lexical
-from mundap.retrieval.indexing import (
-    embed_missing,
-    embedding_progress,
-    index_lexical,
-    list_unindexed,
-)
+from mundap.retrieval.indexing import index_lexical, list_unindexed
 from mundap.retrieval.models import Term
 from mundap.retrieval.search import search
 from mundap.retrieval.tasks import fill_vectors
+from mundap.retrieval.vectors import embed_missing, embedding_progress
 from tests.retrieval.conftest import PAGES, add_pages
 
 

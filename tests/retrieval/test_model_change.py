@@ -10,11 +10,12 @@ from django.db import connection
 from django.utils import timezone
 
 from mundap.library.models import Collection, Embedding
-from mundap.retrieval import embeddings, indexes, indexing
+from mundap.retrieval import embeddings, indexes, vectors
 from mundap.retrieval import search as search_module
-from mundap.retrieval.indexing import embed_missing, embedding_progress, index_lexical
+from mundap.retrieval.indexing import index_lexical
 from mundap.retrieval.models import LexicalIndex, Term
 from mundap.retrieval.search import search
+from mundap.retrieval.vectors import embed_missing, embedding_progress
 from tests.retrieval.conftest import PAGES, add_pages
 from tests.scripted_model import ScriptedModel
 
@@ -91,7 +92,7 @@ def test_the_model_before_answers_until_the_new_one_is_complete(
     assert QUESTION in narrow.embedded
     assert changed.embedded == []
     # a few passages of the new model are there, then the worker is stopped
-    monkeypatch.setattr(indexing, "VECTOR_BATCH", 3)
+    monkeypatch.setattr(vectors, "VECTOR_BATCH", 3)
     seen: list[list[float | None]] = []
 
     def stop() -> bool:

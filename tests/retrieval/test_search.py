@@ -11,9 +11,10 @@ from django.db import connection
 from mundap.library.models import Embedding
 from mundap.retrieval import embeddings, indexes, terms
 from mundap.retrieval import search as search_module
-from mundap.retrieval.indexing import embed_missing, index_lexical
+from mundap.retrieval.indexing import index_lexical
 from mundap.retrieval.relevance import rank_texts
 from mundap.retrieval.search import search
+from mundap.retrieval.vectors import embed_missing
 from tests.retrieval.conftest import PAGES, add_pages
 
 

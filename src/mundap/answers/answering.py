@@ -57,12 +57,7 @@ async def answer(
     """
     language = language_of(question)
     if earlier is not None:
-        yield Retrieved(earlier.queries, ())
-        yield Given(earlier.evidence)
-        yield TextDelta(earlier.text)
-        messages = _messages(question, collection, history, earlier.evidence, language)
-        messages += _asked_to_go_on(earlier.text)
-        async for event in _from_model(messages, earlier.evidence, language, begun=earlier.text):
+        async for event in _from_earlier(question, collection, history, earlier, language):
             yield event
         return
     if problem := await in_database_thread(why_unready, collection, language=language):
@@ -139,6 +134,27 @@ def _everything(collection: Collection) -> list[Evidence] | None:
     if not client.has_model() or collection.category == OFFICIAL_DOCS:
         return None
     return evidence.whole(collection, budget_tokens=_budget())
+
+
+async def _from_earlier(
+    question: str,
+    collection: Collection,
+    history: Sequence[HistoryMessage],
+    earlier: Earlier,
+    language: Language,
+) -> AsyncIterator[AnswerEvent]:
+    """Yield what an answer that ended early begins with, and its rest; it has its evidence already."""
+    yield Retrieved(earlier.queries, ())
+    yield Given(earlier.evidence)
+    yield TextDelta(earlier.text)
+    # Not all endpoints go on from an answer by themselves.
+    messages: list[ChatMessage] = [
+        *_messages(question, collection, history, earlier.evidence, language),
+        {"role": "assistant", "content": earlier.text},
+        {"role": "user", "content": prompt("continue", word=last_word(earlier.text))},
+    ]
+    async for event in _from_model(messages, earlier.evidence, language, begun=earlier.text):
+        yield event
 
 
 async def _from_everything(
@@ -229,11 +245,3 @@ def _messages(
         for message in history[-HISTORY_MESSAGES:]
     ]
     return [{"role": "system", "content": rules}, *earlier, {"role": "user", "content": question}]
-
-
-def _asked_to_go_on(text: str) -> list[ChatMessage]:
-    """Return the answer so far and the request for the rest; not all endpoints go on from an answer by themselves."""
-    return [
-        {"role": "assistant", "content": text},
-        {"role": "user", "content": prompt("continue", word=last_word(text))},
-    ]

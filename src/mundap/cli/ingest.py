@@ -122,7 +122,8 @@ def _first_administrator() -> User:
 
 def _index(collection: Collection, *, wait_vectors: bool) -> None:
     """Make the collection searchable by words, and by meaning if that is to be waited for."""
-    from mundap.retrieval.indexing import embed_missing, index_lexical
+    from mundap.retrieval.indexing import index_lexical
+    from mundap.retrieval.vectors import embed_missing
 
     with _bar("Indexing", "passage") as show:
         index_lexical(collection, progress=show)
@@ -153,7 +154,7 @@ def _bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 def _document(collection: Collection, ingested: Ingested, seconds: float) -> dict[str, Any]:
     from mundap.library.models import Document
-    from mundap.retrieval.indexing import embedding_progress
+    from mundap.retrieval.vectors import embedding_progress
 
     vectors = embedding_progress(collection)
     failed = collection.documents.filter(state=Document.State.FAILED)

@@ -31,7 +31,6 @@ from mundap.retrieval.embeddings import (
     is_local_model,
 )
 from mundap.retrieval.indexes import EXACT_LIMIT, use_indexes
-from mundap.retrieval.indexing import passage_text
 from mundap.retrieval.korean import (
     STOP_WORDS,
     is_hangul,
@@ -43,6 +42,7 @@ from mundap.retrieval.korean import (
 from mundap.retrieval.models import LexicalIndex
 from mundap.retrieval.names import asks_for_definition, names_of
 from mundap.retrieval.support import Evidence, support_of
+from mundap.retrieval.vectors import passage_text
 
 MAX_QUERIES = 6
 MAX_WORDS = 24  # Korean words of one search that are mapped
@@ -164,35 +164,20 @@ class _Asked:
 
 def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
     """Return the queries' probes; a Korean query is also read word by word in the documents' language."""
-    model = index.answering_model
     said = {query: glossary.joined(query) for query in queries}
     translated = _by_glossary(index, said.values())
-    mapped: dict[str, terms.Reading | None] = {**translated}
-    others = dict.fromkeys(
-        word for text in said.values() for word in words_of(text) if word not in mapped
-    )
-    words = list(others)[:MAX_WORDS]
-    mapped |= _mappings.known(index, words, model)
-    new = [word for word in words if word not in mapped]
-    variants = [variant for word in new for variant in variants_of(word)]
-    vectors = _vectors([*queries, *variants], model)
-    if not vectors and model != embedding_model():
-        # Nobody reads questions by the model before; the wanted one's vectors answer as far as they are.
-        model = embedding_model()
-        vectors = _vectors([*queries, *variants], model)
-    named = dict(zip([*queries, *variants], vectors, strict=False))
-    mapped |= _mappings.learn(index, new, named, model)
+    mapped, vectors, model = _by_meaning(index, said, translated)
     counts = [lexical.query_terms(query) for query in queries]
     for query, asked in zip(queries, counts, strict=True):
         terms.join(asked, said[query], mapped)
     glosses = {query: terms.gloss(text, mapped) for query, text in said.items() if is_hangul(text)}
     if vectors and (spoken := [text for text in glosses.values() if text]):
-        named |= dict(zip(spoken, _vectors(spoken, model), strict=False))
+        vectors |= dict(zip(spoken, _vectors(spoken, model), strict=False))
     lookup = terms.look_up(index, list({text for asked in counts for text in asked}))
     readings = [
         (number, reading)
         for number, query in enumerate(queries)
-        for reading in ([query, glosses[query]] if glosses.get(query) in named else [query])
+        for reading in ([query, glosses[query]] if glosses.get(query) in vectors else [query])
     ]
     weights = [lookup.weights(asked) for asked in counts]
     rare = [lookup.rare(asked) for asked in counts]
@@ -201,7 +186,7 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
             fusion.Probe(
                 weights[number],
                 rare[number],
-                named.get(reading),
+                vectors.get(reading),
                 is_reading=reading != queries[number],
             )
             for number, reading in readings
@@ -214,6 +199,29 @@ def _understand(index: LexicalIndex, queries: Sequence[str]) -> _Asked:
         known=lookup.known,
         model=model,
     )
+
+
+def _by_meaning(
+    index: LexicalIndex, said: Mapping[str, str], translated: Mapping[str, terms.Reading]
+) -> tuple[dict[str, terms.Reading | None], dict[str, Vector], str]:
+    """Return what Korean words stand for, vectors of the queries (and more), and the model that these are by."""
+    model = index.answering_model
+    mapped: dict[str, terms.Reading | None] = {**translated}
+    others = dict.fromkeys(
+        word for text in said.values() for word in words_of(text) if word not in mapped
+    )
+    words = list(others)[:MAX_WORDS]
+    mapped |= _mappings.known(index, words, model)
+    new = [word for word in words if word not in mapped]
+    texts = [*said, *(variant for word in new for variant in variants_of(word))]
+    vectors = _vectors(texts, model)
+    if not vectors and model != embedding_model():
+        # Nobody reads questions by the model before; the wanted one's vectors answer as far as they are.
+        model = embedding_model()
+        vectors = _vectors(texts, model)
+    named = dict(zip(texts, vectors, strict=False))
+    mapped |= _mappings.learn(index, new, named, model)
+    return mapped, named, model
 
 
 def _evidence(

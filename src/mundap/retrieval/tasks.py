@@ -14,7 +14,8 @@ from django.dispatch import receiver
 
 from mundap.errors import ModelError
 from mundap.library.signals import pages_stored
-from mundap.retrieval.indexing import embed_missing, index_lexical, list_unindexed
+from mundap.retrieval.indexing import index_lexical, list_unindexed
+from mundap.retrieval.vectors import embed_missing
 
 logger = logging.getLogger(__name__)
 _said: set[str] = set()
