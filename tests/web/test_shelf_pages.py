@@ -284,3 +284,14 @@ def test_only_who_may(client: Client, bob_client: Client, alice: User, hers: Col
     for address in (form.format(**names) for form in FORMS):
         assert bob_client.post(address).status_code == 403
     assert Collection.objects.get().runs.get().state == Run.State.WAITING
+
+
+def test_nothing_read_is_not_brought_up_to_date(staff_client: Client) -> None:
+    Collection.objects.create(
+        slug="tea", title="Tea", title_no=1, visibility="everyone", source="dir:/tea",
+        state="failed", error="4 of 4 pages could not be read", ingested_at=timezone.now(),
+    )  # fmt: skip
+    told = text_of(page(staff_client, "/shelf/tea/"), "#state")
+    assert "It could not be read." in told
+    assert "Brought up to date" not in told
+    assert not page(staff_client, "/shelf/").select(".entry .fresh")

@@ -112,13 +112,14 @@ class Upload {
   async #sendFile(file) {
     const row = this.#rows.get(file);
     const bar = row.querySelector("progress");
+    row.classList.remove("is-refused");
     try {
       await post(this.#address, file, (share) => {
         bar.value = 100 * share;
         row.querySelector(".outcome").textContent = `${Math.round(100 * share)} %`;
       });
     } catch (error) {
-      this.#refuse(file, error.message);
+      this.#refuse(file, error.message, error.isFinal === true);
       return false;
     }
     row.dataset.done = "yes";
@@ -126,11 +127,12 @@ class Upload {
     return true;
   }
 
-  #refuse(file, why) {
+  /** Says why a file is not taken; one that may be taken another time is sent again with the next press. */
+  #refuse(file, why, isFinal = true) {
     const row = this.#rows.get(file);
     row.classList.add("is-refused");
     row.querySelector(".outcome").textContent = why;
-    row.dataset.done = "yes";
+    if (isFinal) row.dataset.done = "yes";
   }
 }
 
@@ -150,7 +152,11 @@ function post(url, file, onProgress) {
     sent.addEventListener("load", () => {
       if (sent.status < 300) resolve();
       else if (sent.status === 401) reject(new Trouble(word("signedOut")));
-      else reject(new Trouble(sent.response?.error?.message || word("failed")));
+      else {
+        const trouble = new Trouble(sent.response?.error?.message || word("failed"));
+        trouble.isFinal = sent.status < 500 && sent.status !== 429;
+        reject(trouble);
+      }
     });
     sent.send(body);
   });
