@@ -68,7 +68,9 @@ def usage(request: HttpRequest) -> HttpResponse:
 
 def _by(rows: QuerySet[ModelUsage], *columns: str) -> QuerySet[ModelUsage, dict[str, Any]]:
     """Return the sums by these columns, the most expensive first, then those with the most questions."""
-    summed = rows.values(*columns).annotate(**{name: Sum(name) for name in _SUMS})
+    summed: QuerySet[ModelUsage, dict[str, Any]] = rows.values(*columns).annotate(
+        **{name: Sum(name) for name in _SUMS}
+    )
     return summed.order_by("-cost", "-output_tokens", "-questions")
 
 
