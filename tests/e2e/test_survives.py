@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.chats.server import wait_for
-from tests.e2e.conftest import ANSWER, QUESTION, Up, Watched, ask, script
+from tests.e2e.conftest import ANSWER, PASSWORD, QUESTION, Up, Watched, ask, script
 from tests.scripted_model import ScriptedModel
 
 
@@ -96,6 +96,28 @@ def test_what_is_typed_in_two_tabs_is_lost_in_neither(
     other.locator("#text").fill("")
     other.reload()
     expect(other.locator("#text")).to_have_value("")
+
+
+def test_who_was_logged_out_elsewhere_asks_again(
+    watched: Watched, e2e_model: ScriptedModel
+) -> None:
+    page = watched.sign_up()
+    address = page.locator(".me .who").inner_text().split()[-1]
+    elsewhere = watched.open()
+    elsewhere.goto(watched.server)
+    elsewhere.locator(".me").click()
+    elsewhere.get_by_role("button", name="Log out").click()
+    expect(elsewhere.get_by_role("heading", name="Log in")).to_be_visible()
+    ask(page)
+    expect(page.locator("#trouble")).to_contain_text("You are logged out. Log in in another tab")
+    elsewhere.locator("input[type=email]").fill(address)
+    elsewhere.locator("input[type=password]").fill(PASSWORD)
+    elsewhere.locator("main button.is-main").click()
+    expect(elsewhere.locator("#text")).to_be_visible()
+    script(e2e_model, ANSWER)
+    page.locator("#trouble").get_by_role("button", name="Try again").click()
+    expect(page.locator(".question")).to_have_text(QUESTION)
+    expect(page.locator(".answer .citation")).to_have_count(1)
 
 
 def test_a_page_that_slept_has_the_answer(watched: Watched, e2e_model: ScriptedModel) -> None:

@@ -19,6 +19,7 @@ export class Trouble extends Error {
 /** Returns the response of a successful request; throws Trouble otherwise. */
 export async function request(url, { method = "GET", headers = {}, body, signal } = {}) {
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
+  if (body instanceof FormData) body.delete("csrfmiddlewaretoken"); // the page's own may be of an earlier log-in
   let response;
   try {
     response = await fetch(url, { method, headers, body, signal, credentials: "same-origin" });
@@ -46,7 +47,7 @@ async function troubleOf(response) {
   return new Trouble(body?.error?.message || word("failed"), { status, code });
 }
 
-/** The token that a request which writes must have. */
+/** The token that a request which writes must have; another tab's log-in changes it. */
 export function csrfToken() {
-  return document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
+  return /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
