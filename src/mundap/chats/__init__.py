@@ -8,7 +8,8 @@ Following   `followed` in this process, through `relay` and `turn_stream` in ano
             `page_stream` and `arriving` for pages
 Reading     `store`, over `body_cache` and `sealed_body`; `cached_read` in front of Django; `shapes`, `entity_tags`
 Finding     `chat_list`, `chat_search`, filled by `search_index`, with `search_terms`
-Showing     `rendering` of answers, `passages` and `citation_states` behind them, `listed` chats, `books`, `feedback`
+Showing     `rendering` of answers and their `markers`, `passages` and `citation_states` behind them, `listed` chats,
+            `books`, `feedback`
 Taking out  `sharing`, `exporting`, `inert_markdown`, `personal_data`
 Summaries   `summaries`
 For staff   `unanswered`, `dealt_with`

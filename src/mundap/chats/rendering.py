@@ -7,9 +7,8 @@ arrives and what is stored take the same way (`arriving.py` asks for one block a
 from __future__ import annotations
 
 import functools
-import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -19,7 +18,6 @@ from uuid import UUID
 import nh3
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
@@ -31,12 +29,10 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+from mundap.chats.markers import mark_citations, mark_doubts, plain, render_citation
 from mundap.library.long_names import breakable
 
 SHORT_CODE_CHARACTERS = 24
-MARKER = re.compile(r"\[(\d{1,3})\]")
-SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
-_STOP = re.compile(r"[.。!?,;:\s]*")
 OPENABLE = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 TAGS = {
     *("a", "br", "code", "del", "em", "span", "strong", "wbr"),
@@ -114,11 +110,11 @@ def _parser() -> MarkdownIt:
     # `[1]: address` would turn the markers into links to somewhere else.
     parser.disable(["reference", "linkify", "replacements", "smartquotes"])
     parser.validateLink = _is_openable  # type: ignore[method-assign]
-    parser.core.ruler.after("inline", "citations", _mark_citations)
-    parser.core.ruler.after("citations", "doubts", _mark_doubts)
+    parser.core.ruler.after("inline", "citations", mark_citations)
+    parser.core.ruler.after("citations", "doubts", mark_doubts)
     parser.core.ruler.after("inline", "hosts", _show_hosts)
     parser.core.ruler.push("headings", _lower_headings)
-    parser.add_render_rule("citation", _render_citation)
+    parser.add_render_rule("citation", render_citation)
     parser.add_render_rule("image", _render_image)
     parser.add_render_rule("code_inline", _render_code)
     parser.add_render_rule("table_open", _open_table)
@@ -140,116 +136,6 @@ def _highlight(code: str, language: str, _attributes: str) -> str:
     body = highlight(code, lexer, HtmlFormatter(nowrap=True))
     # The outer <pre> tells markdown-it that this is the whole block; a keyboard can scroll it.
     return f'<pre tabindex="0" data-language="{name}"><code>{body}</code></pre>\n'
-
-
-def _mark_citations(state: StateCore) -> None:
-    """Split the text around each marker that stands for a citation."""
-    known = state.env.get("citations", {})
-    for opening, block in itertools.pairwise(state.tokens):
-        if block.type != "inline" or not block.children:
-            continue
-        children: list[Token] = []
-        depth = 0
-        for token in block.children:
-            depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
-            if token.type == "text" and not depth:
-                children += _split(token, known)
-            else:
-                children.append(token)
-        block.children = children
-        if all(token.type == "citation" or not token.content.strip() for token in children):
-            opening.attrSet("class", "markers")  # they stand below a code block or a table
-
-
-def _split(token: Token, known: Mapping[int, Any]) -> list[Token]:
-    parts: list[Token] = []
-    end = 0
-    for match in MARKER.finditer(token.content):
-        number = int(match[1])
-        if number not in known:
-            continue
-        # No space before a marker: it never begins a line of its own.
-        parts.append(_text(token.content[end : match.start()].rstrip(" ")))
-        parts.append(Token("citation", "a", 0, content=match[1], meta={"number": number}))
-        end = match.end()
-    return [*parts, _text(token.content[end:])]
-
-
-def _mark_doubts(state: StateCore) -> None:
-    """Mark each statement whose citation may not support it: from where its sentence begins to its markers."""
-    known = state.env.get("citations", {})
-    for block in state.tokens:
-        if not any(token.type == "citation" for token in block.children or ()):
-            continue
-        statements = list(_statements(block.children or []))
-        block.children = []
-        for said, markers in statements:
-            cited = [token for token in markers if token.type == "citation"]
-            for token in cited:
-                token.meta["is_doubtful"] = _is_doubted(said, known[token.meta["number"]])
-            is_marked = any(token.meta["is_doubtful"] for token in cited)
-            block.children += _doubted(said) if is_marked and said else said
-            block.children += markers
-
-
-def _statements(children: Sequence[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
-    """Yield what is said, with the markers behind it. Nothing is cut within emphasis or a link."""
-    said: list[Token] = []
-    markers: list[Token] = []
-    depth = 0
-    for token in children:
-        is_inside = depth > 0
-        depth += token.nesting
-        content = token.content
-        if token.type == "citation" and not is_inside:
-            markers.append(token)
-            continue
-        if markers:
-            stop = _STOP.match(content) if token.type == "text" else None
-            end = stop.end() if stop else 0
-            markers.append(_text(content[:end]))
-            content = content[end:]
-            if not content and token.type == "text":
-                continue  # maybe there are more markers
-            yield said, markers
-            said, markers = [], []
-        if token.type != "text" or is_inside:
-            said.append(token)
-            continue
-        *ended, rest = _sentences(content)
-        for sentence in ended:
-            yield [*said, _text(sentence)], []
-            said = []
-        said.append(_text(rest))
-    yield said, markers
-
-
-def _sentences(text: str) -> list[str]:
-    """Return the text cut behind each white space that ends a sentence; the last part may be empty."""
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    return [text[a:b] for a, b in itertools.pairwise([0, *ends, len(text)])]
-
-
-def _doubted(said: Sequence[Token]) -> list[Token]:
-    opening, closing = Token("doubt_open", "span", 1), Token("doubt_close", "span", -1)
-    opening.attrs = {
-        "class": "doubted",
-        "title": _("The passage that is cited may not support this statement"),
-    }
-    return [opening, *said, closing]
-
-
-def _is_doubted(said: Sequence[Token], citation: Mapping[str, Any]) -> bool:
-    """Does the citation not support this? Which statements it does not was not stored with all of them."""
-    if citation.get("supported") is not False:
-        return False
-    doubted = citation.get("doubted")
-    words = _letters("".join(token.content for token in said))
-    return not doubted or (bool(words) and any(words in _letters(each) for each in doubted))
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _show_hosts(state: StateCore) -> None:
@@ -283,11 +169,7 @@ def _host(address: str) -> str:
 def _hint(words: str) -> list[Token]:
     opening, closing = Token("hint_open", "span", 1), Token("hint_close", "span", -1)
     opening.attrs = {"class": "host"}
-    return [opening, _text(words), closing]
-
-
-def _text(content: str) -> Token:
-    return Token("text", "", 0, content=content)
+    return [opening, plain(words), closing]
 
 
 def _lower_headings(state: StateCore) -> None:
@@ -295,27 +177,6 @@ def _lower_headings(state: StateCore) -> None:
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
-
-
-def _render_citation(
-    _renderer: RendererHTML,
-    tokens: Sequence[Token],
-    index: int,
-    _options: OptionsDict,
-    env: EnvType,
-) -> str:
-    number = tokens[index].meta["number"]
-    citation = env["citations"][number]
-    place = " › ".join(citation["headings"]) or citation["document"]
-    is_doubtful = tokens[index].meta.get("is_doubtful", citation.get("supported") is False)
-    label = _("Source %(number)s: %(place)s") % {"number": number, "place": place}
-    if is_doubtful:
-        label += " " + _("(may not support this statement)")
-    return (
-        f'<a class="citation{" is-doubtful" if is_doubtful else ""}" data-number="{number}"'
-        f' href="{escape(env["link"](citation))}"'
-        f' aria-label="{escape(label)}" title="{escape(label)}">{number}</a>'
-    )
 
 
 def _render_image(
