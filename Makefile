@@ -37,7 +37,7 @@ test-rest:
 	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 2 --dist loadfile --ignore tests/faults
 
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
-	$(BIN)/python -m pytest -m e2e tests/e2e
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile tests/e2e
 
 nodes: $(VENV)/.installed-dev  ## Run the tests of several machines (needs Debian's nginx-light and pgbouncer; as root, a worker has a network of its own)
 	$(BIN)/python -m pytest -m nodes -n 2 --dist loadfile tests/nodes
