@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -158,7 +159,7 @@ def listener(name: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def database(name: str) -> dict[str, object]:
+def database(name: str) -> dict[str, Any]:
     """Return Django's database settings from a `postgresql://user:password@host:port/name?host=…` address.
 
     Every query parameter goes to libpq as it is (sslmode, host for a socket's folder, …), before our own.

@@ -38,26 +38,25 @@ ALLOWED_HOSTS = env.words(
 CSRF_TRUSTED_ORIGINS = env.words("MUNDAP_TRUSTED_ORIGINS")
 
 # --- parts
-DATABASES = {
-    "default": env.database("DATABASE_URL")
-    | {
-        "CONN_HEALTH_CHECKS": True,
-        "ATOMIC_REQUESTS": False,
-    }
-}
-# A pool of psycopg's own: request threads come and go under ASGI, and PostgreSQL allows 100 connections in all.
-DATABASES["default"]["OPTIONS"] |= {  # type: ignore[operator]
-    "pool": {
-        "min_size": 1,
-        "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2),
-        "timeout": 5,
-    }
-}
 # Past a PgBouncer, which hands connections out by transaction, for what needs a session (config/own_session.py).
 DATABASE_DIRECT = (
     env.database("MUNDAP_DIRECT_DATABASE_URL") if env.text("MUNDAP_DIRECT_DATABASE_URL") else {}
 )
-DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(DATABASE_DIRECT)
+# psycopg's own: request threads come and go under ASGI, and PostgreSQL allows 100 connections in all.
+_POOL = {
+    "min_size": 1,
+    "max_size": env.integer("MUNDAP_DATABASE_POOL", 20, minimum=2),
+    "timeout": 5,
+}
+_DATABASE = env.database("DATABASE_URL")
+DATABASES = {
+    "default": _DATABASE
+    | {
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": bool(DATABASE_DIRECT),
+        "OPTIONS": _DATABASE["OPTIONS"] | {"pool": _POOL},
+    }
+}
 PREPARED_STATEMENTS = env.flag("MUNDAP_PREPARED_STATEMENTS", default=not DATABASE_DIRECT)
 # One that the next version has changed already, in going back to this one.
 SERVES_NEWER_DATABASE = env.flag("MUNDAP_NEWER_DATABASE", default=False)
