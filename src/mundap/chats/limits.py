@@ -237,7 +237,7 @@ def _require(quota: Quota) -> None:
     message = _MESSAGES[quota.name] % {
         "allowed": number_format(quota.allowed, force_grouping=True),
         "currency": settings.CURRENCY,
-        # Never less than it takes, nor "0 minutes": only whole minutes are told.
+        # Only whole minutes are told: the last one is not none.
         "time": timeuntil(quota.resets_at + timedelta(seconds=59), quota.now),
     }
     raise QuotaReached(
