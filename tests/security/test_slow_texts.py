@@ -6,6 +6,7 @@ these ended within minutes, or took seconds for a few kilobytes, before.
 
 from __future__ import annotations
 
+import re
 import signal
 import zlib
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import pytest
 
 from mundap.answers import borrowed, citations
 from mundap.answers.sections import Content
+from mundap.library.parsing.sphinx_roles import _End
 from mundap.library.quoted_text import shown_blocks
 from mundap.library.sources import llms, sphinx_conf
 from mundap.library.sources.pages import find_pages
 from mundap.library.sources.sphinx_site import read_inventory
 from tests.answers.test_citations import evidence
+from tests.library.parsing.pages import parsed
 
 LONGEST = 30_000  # characters of an answer
 ENOUGH_SECONDS = 20
@@ -126,3 +129,12 @@ def test_a_summary(sign: str) -> None:
 def test_a_passage() -> None:
     (block,) = shown_blocks(f"a {'`' * LONGEST}")
     assert "".join(piece.text for piece in block.pieces) == f"a {'`' * LONGEST}"
+
+
+def test_markup_that_is_never_closed() -> None:
+    """docutils looks for the end of each `*` in all that follows: a page of a megabyte would take hours."""
+    text = "*a " * 2000
+    assert parsed(f"{text}\n\nthis *is* it", ".rst").text == f"{text.strip()}\n\nthis is it"
+    end = _End(re.compile("b"))
+    assert not end.search("a")
+    assert not end.search("b"), "what is left of a paragraph was looked through before"
