@@ -93,14 +93,18 @@ def test_a_long_list_is_read_searched_and_kept_in_order(
     page.get_by_role("button", name="Pin to the top").click()
     expect(page.locator("#rows h2").first).to_have_text("Pinned")
     expect(page.locator("#rows .title").first).to_have_text("To keep")
+    expect(page.locator("#chats a").first).to_have_text("To keep")
     page.keyboard.press("Escape")
     # Deleted, and brought back by keyboard.
     open_sheet(page, "chat 2")
     page.get_by_role("button", name="Delete this chat").click()
     expect(page.locator("#toast")).to_be_visible()
     assert "chat 2" not in titles(page)
+    beside = page.locator("#chats").get_by_role("link", name="chat 2", exact=True)
+    expect(beside).to_have_count(0)
     page.get_by_role("button", name="Undo").press("Enter")
     expect(page.locator("#toast")).to_be_hidden()
+    expect(beside).to_have_count(1)
     assert titles(page)[:5] == ["To keep", *(f"chat {n}" for n in range(4))]
     page.reload()
     expect(page.locator("#rows li")).to_have_count(61)
@@ -127,6 +131,10 @@ def test_a_chat_is_shared_and_taken_home(watched: Watched, _environment: dict[st
     expect(page.locator("#managed input.link")).to_have_count(0)
     assert stranger.reload().status == 404
     stranger.context.close()
+    # The last of a day takes its heading along.
+    expect(page.locator("#rows h2")).to_be_visible()
+    page.get_by_role("button", name="Delete this chat").click()
+    expect(page.locator("#rows h2")).to_be_hidden()
 
 
 @pytest.mark.parametrize("watched", [{"java_script_enabled": False}], indirect=True)

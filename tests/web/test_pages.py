@@ -157,6 +157,19 @@ def test_a_chat_shows_question_answer_and_sources(
     assert one(soup, '#chats a[aria-current="page"]')["href"] == f"/chats/{chat.pk}/"
 
 
+def test_a_question_of_many_words_or_lines_is_no_heading(
+    alice: User, alice_client: Client, make_chat: MakeChat
+) -> None:
+    for question, is_long in (
+        ("Why?\nHow?", False),
+        ("x " * 201, True),
+        ("Why\n```\nx\n```", True),
+    ):
+        chat, _answer = make_chat(alice, question)
+        shown = one(page(alice_client, f"/chats/{chat.pk}/"), ".question")
+        assert ("is-long" in shown["class"]) is is_long
+
+
 def test_what_is_not_in_the_documents_looks_different(
     alice: User, alice_client: Client, make_chat: MakeChat
 ) -> None:

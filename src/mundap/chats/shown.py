@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from mundap.chats.models import Message, State, Turn
 from mundap.chats.rendering import answer_html, citation_url
 from mundap.library.web_addresses import web_address
 
-LONG_QUESTION_CHARACTERS = 400
+LONG_QUESTION = re.compile(r".{400}.|\n.*\n", re.DOTALL)  # as in ask.js
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class ShownMessage:
 
     @property
     def is_long(self) -> bool:
-        """Is it too long to be set as a heading?"""
-        return len(self.text) > LONG_QUESTION_CHARACTERS
+        """Is it too long to be set as a heading, or of several lines, as with code?"""
+        return bool(LONG_QUESTION.search(self.text))
 
     @property
     def can_be_rated(self) -> bool:

@@ -4,7 +4,7 @@ import { Draft } from "./draft.js";
 import { request, word } from "./server.js";
 import { isWriting, messages, mustWait, pickUp, resume, run, setBusy } from "./turns.js";
 
-const LONG_CHARACTERS = 400; // as in shown.py
+const LONG = /.{400}.|\n.*\n/s; // as in shown.py
 const MOST_RESUMES = 3; // of answers that were interrupted, one after the other
 
 const form = document.getElementById("ask");
@@ -162,7 +162,7 @@ function fromTemplate(text) {
   const [question, section] = document.getElementById("asked").content.cloneNode(true).children;
   const heading = question.querySelector(".question");
   heading.textContent = text;
-  heading.classList.toggle("is-long", text.length > LONG_CHARACTERS);
+  heading.classList.toggle("is-long", LONG.test(text));
   return [question, section];
 }
 

@@ -1,6 +1,6 @@
 // All chats: searched as one types, more of them as one scrolls, and what one does with each without leaving the list.
 
-import { request, word } from "./server.js";
+import { page, request, word } from "./server.js";
 
 const TYPING_MS = 180;
 const TOAST_MS = 10_000;
@@ -182,10 +182,16 @@ function changed(chat, content) {
   const place = placeOfFocus();
   fill(content);
   placed(place);
-  for (const text of document.querySelectorAll(`li[data-chat="${chat}"] .title, #chats a[data-chat="${chat}"]`)) {
-    text.textContent = title;
-  }
+  for (const text of rows.querySelectorAll(`li[data-chat="${chat}"] .title`)) text.textContent = title;
   if (pinned !== wasPinned) show(box.value.trim()).catch(() => {});
+  drawSide();
+}
+
+/** Draws the earlier chats beside the list as they are now. */
+async function drawSide() {
+  const fresh = await page(location.pathname).catch(() => null); // what was there stays, then
+  const chats = fresh?.getElementById("chats");
+  if (chats) document.getElementById("chats").replaceChildren(...chats.childNodes);
 }
 
 /** Where the keyboard is among the controls of the sheet, so that it stays there when they are drawn anew. */
@@ -212,7 +218,7 @@ function taken(chat) {
   row.replaceWith(mark);
   gone = { chat, row, mark };
   sheet.close();
-  document.querySelector(`#chats a[data-chat="${chat}"]`)?.parentElement.remove();
+  drawSide();
   toast.querySelector("span").textContent = word("deleted");
   toast.hidden = false;
   (next?.querySelector("a") ?? box).focus({ preventScroll: true });
@@ -242,6 +248,7 @@ async function bringBack() {
     return;
   }
   toast.hidden = true;
+  drawSide();
   if (!mark.isConnected) {
     await show(box.value.trim()).catch(() => {}); // the rows are others by now
     return;
