@@ -336,6 +336,7 @@ def test_a_run_is_asked_for_and_ended(
     assert "is being read" in again
     RunPage.objects.create(run=run, path="a.md", state="failed", error="It has no text.")
     page = text(admin_client, f"/admin/library/run/{run.pk}/change/")
+    assert "Django, " in page
     assert "a.md" in page
     assert "It has no text." in page
     assert admin_client.post(f"/admin/library/run/{run.pk}/cancel/").status_code == 302

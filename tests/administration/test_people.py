@@ -78,6 +78,17 @@ def test_what_was_changed_is_written_down_without_words(
     assert EmailAddress.objects.get(user=alice).email == "alice@new.example"
 
 
+def test_nothing_of_a_password_is_shown(admin_client: Client, alice: User) -> None:
+    page = admin_client.get(change(alice)).content.decode()
+    assert "Reset password" in page
+    algorithm, rest = alice.password.split("$", 1)
+    for part in (algorithm, *rest.split("$")):
+        assert part[:6] not in page
+    alice.set_unusable_password()
+    alice.save()
+    assert "No password set." in admin_client.get(change(alice)).content.decode()
+
+
 def test_a_password_set_by_staff_is_written_down(
     admin_client: Client, alice: User, alice_client: Client
 ) -> None:

@@ -44,9 +44,7 @@ class PeopleForm(forms.Form):
     )
     with_accounts = forms.BooleanField(
         label=gettext_lazy("Make an account for who has none"),
-        help_text=gettext_lazy(
-            "They choose a password by “Forgot your password?” at the log-in."
-        ),
+        help_text=gettext_lazy("They choose a password by “Forgot your password?” at the log-in."),
         required=False,
     )
 

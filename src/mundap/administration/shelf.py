@@ -5,7 +5,7 @@ Names and numbers are shown, also of what is private; what documents say is not.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django import forms
@@ -14,8 +14,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -140,8 +143,19 @@ class CollectionAdmin(Listed):
         self.message_user(request, said, messages.SUCCESS)
 
 
+class Sized(LookedAt):
+    """A list of things of which it is told how large they are."""
+
+    readonly_fields: ClassVar[list[str]] = ["size"]
+
+    @admin.display(description=gettext_lazy("size"))
+    def size(self, obj: Document | StoredFile) -> str:
+        """How large it is, in a unit that fits."""
+        return filesizeformat(obj.size_bytes)
+
+
 @admin.register(Document)
-class DocumentAdmin(LookedAt):
+class DocumentAdmin(Sized):
     """Documents, to see which could not be read."""
 
     list_name = gettext_lazy("Documents")
@@ -153,7 +167,7 @@ class DocumentAdmin(LookedAt):
     sortable_by = ()
     ordering = ["-id"]
     search_fields = ["path", "title"]
-    fields = ["collection", "path", "url", "title", "state", "error", "size_bytes", "updated_at"]
+    fields = ["collection", "path", "url", "title", "state", "error", "size", "updated_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         """Return the documents; what they say stays in the database."""
@@ -191,7 +205,9 @@ class RunAdmin(LookedAt):
     def beside(self, obj: Run) -> dict[str, Any]:
         """Return a run's pages by what became of them, and those that could not be read."""
         failed = obj.pages.filter(state=RunPage.State.FAILED).only("path", "error")
+        asked = date_format(timezone.localtime(obj.created_at), "SHORT_DATETIME_FORMAT")
         return {
+            "subtitle": f"{obj.collection.title}, {asked}",
             "counts": [
                 (RunPage.State(state).label, number) for state, number in count_pages(obj).items()
             ],
@@ -213,18 +229,18 @@ class RunAdmin(LookedAt):
 
 
 @admin.register(StoredFile)
-class StoredFileAdmin(LookedAt):
+class StoredFileAdmin(Sized):
     """Files that people gave, without what is in them."""
 
     list_name = gettext_lazy("Uploads")
     kind = "file"
     linked_by = frozenset({"given_by__id__exact"})
-    list_display = ["path", "collection", "size_bytes", "given_by", "updated_at"]
+    list_display = ["path", "collection", "size", "given_by", "updated_at"]
     list_select_related = ["collection", "given_by"]
     sortable_by = ()
     ordering = ["-id"]
     search_fields = ["path"]
-    fields = ["path", "collection", "size_bytes", "given_by", "updated_at"]
+    fields = ["path", "collection", "size", "given_by", "updated_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StoredFile]:
         """Return the files; what is in them stays in the database."""
