@@ -113,6 +113,15 @@ def test_somebody_with_an_account_is_promoted_and_keeps_their_password(alice: Us
     assert can_log_in("alice@example.org", "another good phrase")
 
 
+def test_an_address_that_only_looks_alike_is_somebody_else_s() -> None:
+    """Who signed up first with a letter that PostgreSQL writes as the same capital is not promoted in its place."""
+    other = make_user("m\u0131\u017fs@example.org", password=PASSWORD)
+    user, is_new = make_admin("miss@example.org", password=PASSWORD)
+    assert is_new
+    assert user != other
+    assert make_admin("MISS@example.org", password=None) == (user, False)
+
+
 def test_a_new_administrator() -> None:
     user, is_new = make_admin("root@example.org", password=PASSWORD)
     assert is_new

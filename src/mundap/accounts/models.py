@@ -15,7 +15,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -38,7 +38,14 @@ class UserManager(BaseUserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> User:
         """Return the user with this e-mail address, in any case."""
-        return self.get(email__iexact=username)
+        return self.with_address(username or "").get()
+
+    def with_address(self, email: str) -> models.QuerySet[User]:
+        """Return whose address this is, in any case; as the database keeps them apart.
+
+        `iexact` would take "ı" and "ſ", with which somebody else may have signed up, for "i" and "s".
+        """
+        return self.alias(folded=Lower("email")).filter(folded=Lower(Value(email)))
 
 
 class User(AbstractBaseUser, PermissionsMixin):

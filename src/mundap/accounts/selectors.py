@@ -13,7 +13,7 @@ from mundap.errors import NotFound
 
 def find_user_by_email(email: str) -> User | None:
     """Return the user with this address, in any case, or None."""
-    return User.objects.filter(email__iexact=email).first()
+    return User.objects.with_address(email).first()
 
 
 def list_tokens_for(user: User) -> QuerySet[ApiToken]:
