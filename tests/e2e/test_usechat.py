@@ -87,6 +87,7 @@ class Tab:
 
     def ask(self, text: str) -> None:
         self.tell("type", text=text)
+        wait_for(lambda: self.tell("look")["typed"] == text)  # React draws it in its own time
         self.tell("send")
 
     def press(self, label: str) -> None:
