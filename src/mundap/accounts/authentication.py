@@ -1,7 +1,6 @@
 """Who sends a request: by API token, by allauth's session token, or by the session's cookie, in this order.
 
-A header that is sent must be right: a wrong token is refused, never passed over for the cookie. The REST framework
-classes and `authenticate_request`, for plain Django views, share the same three functions.
+A header that is sent must be right: a wrong token is refused, never passed over for the cookie.
 """
 
 from __future__ import annotations
@@ -22,20 +21,6 @@ from mundap.config.throttles import require_rate
 from mundap.errors import NotAllowed, NotSignedIn
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
-
-
-def authenticate_request(request: HttpRequest) -> User:
-    """Return who sends a request to a plain Django view; raises NotSignedIn, or NotAllowed for a missing CSRF token.
-
-    Such a view is `csrf_exempt`: here cookies are checked for it, and tokens need no check. It talks to the database,
-    so an async view calls it through `in_database_thread` or `sync_to_async`.
-    """
-    if bearer := find_bearer(request):
-        return bearer.user
-    user = find_session_token_user(request) or find_cookie_user(request)
-    if user is None:
-        raise NotSignedIn(_("Sign in first, or send a valid token."))
-    return user
 
 
 def find_bearer(request: HttpRequest) -> ApiToken | None:
