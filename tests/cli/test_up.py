@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mundap.cli import up
 from mundap.embedded import supervisor
 from tests.cli.conftest import COMMAND, Run
 
@@ -78,6 +79,19 @@ def test_nothing_is_left_of_an_up_that_is_killed(home: Path) -> None:
     while subprocess.run(["pgrep", "-f", str(home)], capture_output=True).stdout:
         assert time.monotonic() < deadline, "something still runs"
         time.sleep(0.1)
+
+
+@pytest.mark.django_db
+def test_whoever_serves_a_network_is_told_by_which_names(
+    settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", "ask.lan"]
+    up._welcome(up._EVERYWHERE[0], 8000, 0.1)
+    said = capsys.readouterr().out
+    assert "http://localhost:8000/" in said
+    assert "MUNDAP_ALLOWED_HOSTS, and no other: localhost, ask.lan" in said
+    up._welcome("::1", 8000, 0.1)
+    assert "MUNDAP_ALLOWED_HOSTS" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])

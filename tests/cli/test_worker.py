@@ -117,10 +117,26 @@ def test_pages_of_a_killed_worker_are_read_by_another(
     assert row[3] == row[4] == PAGES * 16
 
 
+def test_a_worker_stops_while_its_clock_waits_for_redis(
+    command_environment: dict[str, str],
+) -> None:
+    environment = command_environment | {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    with _worker(environment, stderr=subprocess.PIPE) as worker:
+        assert worker.stderr is not None
+        assert any(b"beat: Connection error" in line for line in worker.stderr)
+        worker.terminate()
+        worker.communicate(timeout=30)
+        assert worker.returncode == 0
+
+
 @contextmanager
-def _worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(
+    environment: dict[str, str], *, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [*COMMAND, "worker"]
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, env=environment, start_new_session=True, stderr=stderr
+    ) as process:
         try:
             yield process
         finally:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mundap.library.models import Collection
 
 WORKER_CHECK_SECONDS = 2.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - as somebody may say
 FIRST_SHELF = {
     "source": "pypi:django==5.2.19#docs",
     "slug": "django",
@@ -44,8 +46,7 @@ def command(host: str, port: int, no_shelf: bool) -> None:
         if not no_shelf:
             _fill_empty_shelf()
         with _worker():
-            address = f"http://{'localhost' if host in {'127.0.0.1', '::1'} else host}:{listener.getsockname()[1]}/"
-            _welcome(address, time.perf_counter() - begun)
+            _welcome(host, listener.getsockname()[1], time.perf_counter() - begun)
             serve(listener)
 
 
@@ -92,13 +93,19 @@ def _keep_worker(is_over: threading.Event) -> None:
             click.echo("The background worker ended by itself; it is started again.", err=True)
 
 
-def _welcome(address: str, seconds: float) -> None:
+def _welcome(host: str, port: int, seconds: float) -> None:
     from django.conf import settings
 
     from mundap.accounts.services import make_demo_account
     from mundap.library.models import Collection
 
-    click.echo(f"\nMundap is ready at {address}   ({seconds:.1f} s)")
+    name = (
+        "localhost" if host in {*_LOOPBACK, *_EVERYWHERE} else f"[{host}]" if ":" in host else host
+    )
+    click.echo(f"\nMundap is ready at http://{name}:{port}/   ({seconds:.1f} s)")
+    if host not in _LOOPBACK:
+        names = ", ".join(settings.ALLOWED_HOSTS)
+        click.echo(f"  It answers by the names in MUNDAP_ALLOWED_HOSTS, and no other: {names}")
     if not settings.IS_PRODUCTION and (demo := make_demo_account()):
         click.echo(f"  Log in as {demo.email} with the password {demo.password}")
     for collection in Collection.objects.order_by("category", "title_no")[:5]:

@@ -32,6 +32,11 @@ class _Clock(StartStopStep):
     def create(self, worker: Any) -> Any:
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
+    def stop(self, parent: Any) -> None:
+        self.obj.service.stop()  # and is not waited for: without Redis it waits itself
+
+    terminate = stop
+
 
 app.steps["worker"].add(_Clock)
 
