@@ -1,15 +1,15 @@
 """Conversations, as rows that the database itself keeps consistent.
 
-Chat        a person's conversation with one collection; `rev` and `etag` name its state
-Message     a question or an answer at a position; a position may have several versions, one of them current
-Turn        one question being answered: who runs it, until when, and how it ended
-Completion  an answer outside any chat, only while it runs
-TurnDraft   the text of a running answer so far, so that a killed process loses at most two seconds
+Chat           a person's conversation with one collection; `rev` and `etag` name its state
+Message        a question or an answer at a position; a position may have several versions, one of them current
+Turn           one question being answered: who runs it, until when, and how it ended
+Completion     an answer outside any chat, only while it runs
+TurnDraft      the text of a running answer so far, so that a killed process loses at most two seconds
 SearchSegment  the terms that sixteen positions of a chat are found by
-Share       a copy of a chat that whoever has its link may read
-ModelUsage  what the chat model was used for: by day, user, token, model and purpose; kept when these are gone
+Share          a copy of a chat that whoever has its link may read
+ModelUsage     what the chat model was used for: by day, user, token, model and purpose; kept when these are gone
 Reservation    what a running answer or summary may take of the model at most, until it is known what it took
-DealtWith   a question without an answer, or an answer that did not help, that staff have looked after
+DealtWith      a question without an answer, or an answer that did not help, that staff have looked after
 MonthSpending  what all that was used in a month cost together, in a few parts
 
 Triggers (migrations 0002 and 0003) give a chat a new `rev` and `etag` whenever something that its readers see changes,
