@@ -9,7 +9,7 @@ import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from django_redis import get_redis_connection
 
 from mundap.cli import backup, postgres_tools, restore
-from mundap.cli.archives import DATABASE, MANIFEST, open_archive
+from mundap.cli.archives import DATABASE, MANIFEST, new_archive, open_archive
 from mundap.cli.kept_settings import settings_without_secrets
 from mundap.errors import ConfigurationError, Conflict, InvalidInput
 from tests.cli.conftest import Run
@@ -166,11 +166,17 @@ def test_a_newer_one_is_refused(made: tuple[Path, dict, str], tmp_path: Path) ->
 
 def test_the_oldest_of_a_folder_are_deleted(tmp_path: Path) -> None:
     names = [f"mundap-2026010{day}T000000Z.zip" for day in range(1, 6)]
-    for name in (*names, "mundap.zip", "other.txt"):
+    with suppress(RuntimeError), new_archive(tmp_path / names[0]) as (writer, draft):
+        writer.close({})
+        killed, running = (tmp_path / f"{draft.name[: -len('.part')]}{each}.part" for each in "ab")
+        raise RuntimeError
+    for name in (*names, "mundap.zip", "other.txt", killed, running):
         (tmp_path / name).touch()
-    assert [path.name for path in backup._delete_older(tmp_path, keep=2)] == names[:3]
+    os.utime(killed, (0, 0))
+    deleted = [path.name for path in backup._delete_older(tmp_path, keep=2)]
+    assert deleted == [killed.name, *names[:3]]
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {*names[3:], "mundap.zip", "other.txt"}
+    assert left == {*names[3:], "mundap.zip", "other.txt", running.name}
 
 
 def test_where_it_cannot_go_is_said(tmp_path: Path) -> None:

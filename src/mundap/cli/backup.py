@@ -42,6 +42,7 @@ COUNTED = (
 VECTORS = "library_embedding"
 _NAME = "mundap-{:%Y%m%dT%H%M%SZ}.zip"
 _NAMES = re.compile(r"mundap-\d{8}T\d{6}Z\.zip")
+_DRAFTS = re.compile(rf"\.{_NAMES.pattern}\.\w+\.part")  # as `new_archive` names them
 
 
 @click.command("backup")
@@ -99,11 +100,22 @@ def _path_in(target: Path, *, is_folder: bool) -> Path:
 
 
 def _delete_older(folder: Path, *, keep: int) -> list[Path]:
-    """Delete the folder's backups but the newest; return them. What is named otherwise stays."""
-    found = sorted(path for path in folder.iterdir() if _NAMES.fullmatch(path.name))
-    for path in found[:-keep]:
+    """Delete the folder's backups but the newest, and what is left of any that was killed; return them.
+
+    What is named otherwise stays.
+    """
+    files = sorted(folder.iterdir())
+    yesterday = time.time() - 86_400
+    broken_off = [
+        path
+        for path in files
+        if _DRAFTS.fullmatch(path.name)
+        and path.stat().st_mtime < yesterday  # others may be at work
+    ]
+    older = broken_off + [path for path in files if _NAMES.fullmatch(path.name)][:-keep]
+    for path in older:
         path.unlink()
-    return found[:-keep]
+    return older
 
 
 def write_backup(path: Path, *, settings: str, without_vectors: bool) -> Mapping[str, Any]:
