@@ -46,7 +46,7 @@ def main() -> None:
 def _found(path: Path) -> tuple[Numbers, Marks]:
     """Return the features of each question's first query, and whether it has an answer."""
     from mundap.library.models import Collection
-    from mundap.retrieval.evaluation import read_questions
+    from mundap.retrieval.evaluation_questions import read_questions
     from mundap.retrieval.search import search
     from mundap.retrieval.support import features_of
 

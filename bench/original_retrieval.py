@@ -30,7 +30,7 @@ from mundap.cli.runtime import started
 
 if TYPE_CHECKING:
     from mundap.library.models import Collection
-    from mundap.retrieval.evaluation import Place, Question
+    from mundap.retrieval.evaluation_questions import Place, Question
 
 CHUNK_CHARACTERS = 2_000
 DENSE_WEIGHT, LEXICAL_WEIGHT = 0.3, 0.7
@@ -58,7 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with started():
         from mundap.library.models import Collection
-        from mundap.retrieval.evaluation import evaluate, read_questions
+        from mundap.retrieval.evaluation import evaluate
+        from mundap.retrieval.evaluation_questions import read_questions
 
         questions = read_questions(arguments.questions)
         slugs = {question.corpus for question in questions}

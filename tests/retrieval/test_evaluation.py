@@ -10,13 +10,8 @@ import pytest
 
 from mundap.answers.citation_precision import answer_and_check
 from mundap.errors import InvalidInput
-from mundap.retrieval.evaluation import (
-    CheckedAnswer,
-    evaluate,
-    measures_of,
-    ranks_of,
-    read_questions,
-)
+from mundap.retrieval.evaluation import CheckedAnswer, evaluate, measures_of, ranks_of
+from mundap.retrieval.evaluation_questions import read_questions
 from mundap.retrieval.evaluation_runs import compare, keep_run
 from mundap.retrieval.indexing import index_lexical
 from mundap.retrieval.models import EvaluationRun

@@ -11,7 +11,8 @@ from mundap.answers.citations import verdicts
 from mundap.answers.events import Answered, Given, HistoryMessage
 from mundap.answers.evidence import Evidence
 from mundap.library.models import Collection
-from mundap.retrieval.evaluation import CheckedAnswer, Question
+from mundap.retrieval.evaluation import CheckedAnswer
+from mundap.retrieval.evaluation_questions import Question
 
 
 def answer_and_check(question: Question, collection: Collection) -> CheckedAnswer | None:

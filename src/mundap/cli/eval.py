@@ -16,7 +16,8 @@ from mundap.cli.runtime import started
 
 if TYPE_CHECKING:
     from mundap.library.models import Collection
-    from mundap.retrieval.evaluation import CheckedAnswer, Measured, Question
+    from mundap.retrieval.evaluation import CheckedAnswer, Measured
+    from mundap.retrieval.evaluation_questions import Question
     from mundap.retrieval.evaluation_runs import Difference
 
 _COLUMNS = ("corpus", "lang", "n", "recall@1", "recall@5", "recall@10", "mrr@10", "ndcg@10")
@@ -41,7 +42,8 @@ _COLUMNS = ("corpus", "lang", "n", "recall@1", "recall@5", "recall@10", "mrr@10"
 def command(file: Path, k: int, citations: bool, is_json: bool) -> None:
     """Measure retrieval with the questions of FILE, one JSON object a line; the results are kept."""
     with started():
-        from mundap.retrieval.evaluation import evaluate, read_questions
+        from mundap.retrieval.evaluation import evaluate
+        from mundap.retrieval.evaluation_questions import read_questions
         from mundap.retrieval.evaluation_runs import compare, keep_run
 
         questions = read_questions(file)

@@ -6,19 +6,17 @@ section's heading. `docs/retrieval.md` says what the numbers mean.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from mundap.errors import ConfigurationError, InvalidInput, ModelError, QuotaReached
+from mundap.errors import ConfigurationError, ModelError, QuotaReached
 from mundap.library.models import Collection
+from mundap.retrieval.evaluation_questions import Place, Question
 from mundap.retrieval.followups import with_history
 from mundap.retrieval.search import ScoredPassage, SearchResult, search
 
@@ -37,29 +35,6 @@ _NAMES = {f"recall@{cut}": f"success_{cut}" for cut in CUTS} | {
 _MEASURES = {f"success.{','.join(map(str, CUTS))}", "recip_rank", f"ndcg_cut.{DEPTH}"}
 
 logger = logging.getLogger(__name__)
-
-Place = tuple[str, str]
-"""A document's path and a heading."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One line of the file; `gold` has the sections that answer, none where nothing does.
-
-    `history` has role and text of what was said before, oldest first.
-    """
-
-    id: str
-    corpus: str
-    lang: str
-    text: str
-    history: tuple[tuple[str, str], ...]
-    gold: tuple[Place, ...]
-
-    @property
-    def said(self) -> tuple[str, ...]:
-        """What the person asked before."""
-        return tuple(text for role, text in self.history if role == "user")
 
 
 class Refusals(TypedDict):
@@ -127,27 +102,6 @@ class Outcome:
     result: SearchResult
 
 
-def read_questions(path: Path) -> list[Question]:
-    """Return the file's questions. Raises InvalidInput, naming the line that is wrong."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
-        raise InvalidInput(f"{path} cannot be read: {exc.strerror}.") from exc
-    except UnicodeDecodeError as exc:
-        raise InvalidInput(f"{path} is not UTF-8 text.") from exc
-    questions = [
-        _question(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
-    if not questions:
-        raise InvalidInput(f"{path} has no questions.")
-    return questions
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of the file: runs of the same questions have the same."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def evaluate(
     questions: Sequence[Question],
     *,
@@ -185,8 +139,16 @@ def evaluate(
                 else:
                     answers += [(question, checked)] if checked else []
         progress()
+    skipped = sorted({question.corpus for question in questions} - set(collections))
+    measured = _measured(outcomes, k=k, skipped=skipped)
+    if answer:
+        measured["citations"] = _citations(answers, failed=failed)
+    return measured
+
+
+def _measured(outcomes: Sequence[Outcome], *, k: int, skipped: list[str]) -> Measured:
     latencies = [outcome.result.milliseconds for outcome in outcomes] or [0.0]
-    measured: Measured = {
+    return {
         "k": k,
         "groups": _groups(outcomes),
         "refusal": _refusal(outcomes),
@@ -194,16 +156,13 @@ def evaluate(
             name: round(float(np.percentile(latencies, share)), 1)
             for name, share in (("p50", 50), ("p95", 95))
         },
-        "skipped": sorted({question.corpus for question in questions} - set(collections)),
+        "skipped": skipped,
         "refusal_groups": [
             {"corpus": corpus, "lang": lang, **_refusal(some)}
             for (corpus, lang), some in _by_group(outcomes)
         ],
         "questions": [_as_row(outcome) for outcome in outcomes],
     }
-    if answer:
-        measured["citations"] = _citations(answers, failed=failed)
-    return measured
 
 
 def ranks_of(gold: Iterable[Place], passages: Sequence[ScoredPassage]) -> tuple[int | None, ...]:
@@ -301,25 +260,3 @@ def _mean(values: Iterable[float]) -> float:
 def plain_heading(heading: str) -> str:
     """Return the heading as it is compared: without a pilcrow and with single spaces."""
     return " ".join(heading.replace("¶", "").split())
-
-
-def _question(line: str, place: str) -> Question:
-    try:
-        fields: Mapping[str, Any] = json.loads(line)
-        question = Question(
-            id=str(fields["id"]),
-            corpus=str(fields["corpus"]),
-            lang=str(fields["lang"]),
-            text=str(fields["question"]),
-            history=tuple(
-                (str(one["role"]), str(one["content"])) for one in fields.get("history") or ()
-            ),
-            gold=tuple((str(one["path"]), str(one["heading"])) for one in fields.get("gold") or ()),
-        )
-    except KeyError as exc:
-        raise InvalidInput(f"{place}: the field {exc} is missing.") from exc
-    except (ValueError, TypeError, AttributeError) as exc:
-        raise InvalidInput(f"{place}: this is not a question as eval files have it: {exc}") from exc
-    if not question.text.strip():
-        raise InvalidInput(f"{place}: the question is empty.")
-    return question

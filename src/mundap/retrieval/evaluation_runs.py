@@ -14,7 +14,8 @@ from mundap.library.models import Collection, Embedding, Passage
 from mundap.llm.client import has_model
 from mundap.retrieval import fusion, lexical
 from mundap.retrieval.embeddings import embedding_model, has_embeddings
-from mundap.retrieval.evaluation import CUTS, Measured, digest_of
+from mundap.retrieval.evaluation import CUTS, Measured
+from mundap.retrieval.evaluation_questions import digest_of
 from mundap.retrieval.models import EvaluationRun
 from mundap.retrieval.rerank import has_reranker
 
