@@ -109,9 +109,8 @@ def test_pages_of_a_killed_worker_are_read_by_another(
         )
         other.terminate()
         assert other.wait(timeout=30) == 0
-        _wait(
-            lambda: not _is_anybody_left(killed.pid)
-        )  # neither its clock nor those that read for it
+        # Neither its clock nor those that read for it.
+        _wait(lambda: not _is_anybody_left(killed.pid))
     assert begun[2], "the run was over before the worker was killed"
     assert row[1]["added"] == row[2] == PAGES
     assert row[3] == row[4] == PAGES * 16

@@ -33,9 +33,8 @@ _EVERYDAY = (
     "우리 할머니는 꽃을 좋아하신다.",
 )
 _NEAR = 0.6  # of the way from there to the same text
-_SHARED_WORDS = (
-    0.5  # of the rarity of two questions' words, for installations without a model of meaning
-)
+# Of the rarity of two questions' words, for installations without a model of meaning.
+_SHARED_WORDS = 0.5
 
 _logger = logging.getLogger(__name__)
 _Matrix = npt.NDArray[np.float64]

@@ -27,9 +27,8 @@ from mundap.llm.metering import Call
 
 Purpose = ModelUsage.Purpose
 PARTS = 16  # of a month's spending: so many turns may end at the same moment without waiting
-SETTLING_SECONDS = (
-    15  # that the process of a turn or summary has to settle it after its end, or that of its lease
-)
+# That the process of a turn or summary has to settle it after its end, or that of its lease.
+SETTLING_SECONDS = 15
 
 TODAY = "(clock_timestamp() AT TIME ZONE %(zone)s)::date"
 _ADD_UP = """

@@ -35,9 +35,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 KEY_VARIABLE = "MUNDAP_EMBEDDING_SERVER_KEY"
-URGENT_CHARACTERS = (
-    2_000  # a question with its variants and words; anything longer is a batch of passages
-)
+# A question with its variants and words; anything longer is a batch of passages.
+URGENT_CHARACTERS = 2_000
 MAX_INPUTS = 2_048  # as OpenAI's
 MAX_BODY_BYTES = 16 * 1024 * 1024
 BULK_NICENESS = 10

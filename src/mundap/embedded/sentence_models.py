@@ -51,9 +51,8 @@ class SentenceModel:
         threadpool_limits(1, user_api="blas")
         self._tokenizer = _load_tokenizer()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = (
-            1  # a batch runs on its caller's thread, at that thread's priority
-        )
+        # A batch runs on its caller's thread, at that thread's priority.
+        options.intra_op_num_threads = 1
         # One pattern for each shape of a batch would be kept. The arena is, but batches are small: without it each
         # operation's memory comes new from the system, which costs a tenth of the time.
         options.enable_mem_pattern = False
