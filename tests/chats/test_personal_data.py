@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from zipfile import ZipFile
 
@@ -25,10 +25,12 @@ from django_redis import get_redis_connection
 from mundap.accounts import audit
 from mundap.accounts.models import Allowance, AuditEntry, User
 from mundap.accounts.tokens import make_token
-from mundap.chats import personal_data, sharing
+from mundap.chats import personal_data, sharing, turns
 from mundap.chats.models import Chat, Completion, Message, Turn, TurnDraft
 from mundap.chats.search_index import index_waiting
+from mundap.chats.turns import Ask
 from mundap.config.throttles import require_rate
+from mundap.errors import NotSignedIn
 from mundap.library.models import Collection, Passage, Run, StoredFile, Summary
 from tests.chats.conftest import QUESTION, make_chat
 from tests.chats.server import Api
@@ -237,6 +239,13 @@ def test_nothing_is_left(
     assert alice_api.get("chats/").status_code == 401
 
 
+def until_it_waits(other: Future[None]) -> None:
+    """Return when what another thread does waits for a lock."""
+    with connection.cursor() as cursor:
+        while cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted").rowcount == 0:
+            assert not other.done()
+
+
 def test_a_run_that_ends_meanwhile_is_waited_for(alice: User) -> None:
     """Whoever ends a run holds it, and names its user in the next one; neither waits for the other in a circle."""
     reference(alice, "private", visibility="private")
@@ -252,9 +261,7 @@ def test_a_run_that_ends_meanwhile_is_waited_for(alice: User) -> None:
         with transaction.atomic():
             Run.objects.select_for_update().get(pk=run.pk)
             deleting = pool.submit(delete)
-            with connection.cursor() as cursor:
-                while cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted").rowcount == 0:
-                    assert not deleting.done()
+            until_it_waits(deleting)
             Run.objects.filter(pk=run.pk).update(state=Run.State.DONE)
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '500ms'")  # nothing is in its way
@@ -263,6 +270,24 @@ def test_a_run_that_ends_meanwhile_is_waited_for(alice: User) -> None:
             )
         deleting.result(timeout=20)
     assert list(traces(str(alice.pk), SECRET)) == []
+
+
+def test_a_question_on_its_way_finds_nobody_to_ask_it(alice: User, shelf: Collection) -> None:
+    def post() -> None:
+        try:
+            turns.begin(alice, Ask("Now?", "key", collection=shelf), runner="r", has_room=True)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=alice.pk)
+            posting = pool.submit(post)
+            until_it_waits(posting)
+            User.objects.get(pk=alice.pk).delete()
+        with pytest.raises(NotSignedIn):
+            posting.result(timeout=20)
+    assert not Chat.objects.exists()
 
 
 def test_its_requests_are_no_longer_counted(alice: User, settings) -> None:

@@ -35,6 +35,7 @@ from mundap.errors import (
     KeyReused,
     LimitReached,
     NotFound,
+    NotSignedIn,
     TurnInProgress,
 )
 from mundap.library.models import Collection
@@ -189,7 +190,7 @@ def _place(cursor: CursorWrapper, ask: Ask | Revision, opened: _Opened) -> Place
 
 
 def lock_posts(cursor: CursorWrapper, user: User) -> None:
-    """Let no other post of this user begin before the transaction ends.
+    """Let no other post of this user begin before the transaction ends. Raises NotSignedIn where they are gone.
 
     No lock is waited for longer than LOCK_MILLISECONDS, this one included: whoever waits holds one of a few threads.
     A process that stops in the middle loses the transaction after IDLE_MILLISECONDS, and with it what it has locked.
@@ -199,9 +200,12 @@ def lock_posts(cursor: CursorWrapper, user: User) -> None:
         SELECT set_config('lock_timeout', %s, true),
                set_config('idle_in_transaction_session_timeout', %s, true),
                pg_advisory_xact_lock(%s, hashtext(%s))
+        FROM accounts_user WHERE id = %s FOR KEY SHARE
         """,
-        [str(LOCK_MILLISECONDS), str(IDLE_MILLISECONDS), _POSTING_LOCK, str(user.pk)],
+        [str(LOCK_MILLISECONDS), str(IDLE_MILLISECONDS), _POSTING_LOCK, str(user.pk), user.pk],
     )
+    if cursor.fetchone() is None:  # an account that is being deleted is waited for
+        raise NotSignedIn(_("This account has been deleted."))
 
 
 def require_room(running: int, *, has_room: bool) -> None:
