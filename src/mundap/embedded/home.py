@@ -70,7 +70,10 @@ def load_or_make_secret(home: Path, name: str) -> str:
             path.chmod(PRIVATE_FILE)
         secret = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise EmbeddedError(f"The secret in {path} cannot be read or written: {exc}") from exc
+        raise EmbeddedError(
+            f"The secret in {path} cannot be read or written: {exc}. "
+            "Run Mundap as the user whose home folder it is, or set MUNDAP_HOME to another."
+        ) from exc
     if not secret:
         raise EmbeddedError(f"The secret in {path} is empty; delete the file to get a new one.")
     return secret
