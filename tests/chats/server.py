@@ -18,6 +18,7 @@ import httpx2
 import uvicorn
 
 from mundap.config.asgi import application
+from tests.database import database_url
 
 T = TypeVar("T")
 DEADLINE_SECONDS = 20.0
@@ -58,14 +59,10 @@ class Process:
 
 
 @contextmanager
-def serving_process(
-    *, database: str, log: IO[bytes] | None = None, **variables: str
-) -> Iterator[Process]:
+def serving_process(*, log: IO[bytes] | None = None, **variables: str) -> Iterator[Process]:
     """Serve the application from a process that shares the tests' database; `log` takes its standard error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-        url = f"{base.rpartition('/')[0]}/{database}?{query}"
         popen = subprocess.Popen(
             [
                 sys.executable,
@@ -80,7 +77,9 @@ def serving_process(
             ],
             pass_fds=[listener.fileno()],
             stderr=log,
-            env=os.environ | {"DATABASE_URL": url, "MUNDAP_SHUTDOWN_SECONDS": "0"} | variables,
+            env=os.environ
+            | {"DATABASE_URL": database_url(), "MUNDAP_SHUTDOWN_SECONDS": "0"}
+            | variables,
         )
         try:
             process = Process(f"http://127.0.0.1:{port}", popen)

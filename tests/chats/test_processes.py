@@ -26,7 +26,6 @@ BEGINNING = "Use the Redis backend [1]."
 @contextmanager
 def another_process(model: ScriptedModel, **variables: str) -> Iterator[Process]:
     with serving_process(
-        database=connection.settings_dict["NAME"],
         OPENAI_BASE_URL=model.url,
         OPENAI_API_KEY="test",
         MUNDAP_CHAT_MODEL="scripted",

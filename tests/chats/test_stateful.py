@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,6 +34,7 @@ from mundap.library.models import Collection
 from tests.chats.conftest import QUESTION, make_chat
 from tests.chats.server import wait_for
 from tests.conftest import PASSWORD
+from tests.database import database_url
 from tests.faults.nodes import Node
 from tests.faults.redis_server import RedisServer
 
@@ -446,9 +445,7 @@ def _flipped(value: bytes, where: float, bit: int) -> bytes:
 @pytest.fixture
 def stage(shelf: Collection, transactional_db: None, tmp_path: Path) -> Iterator[Stage]:
     """A server process that has a Valkey of its own, and two people who are signed in in both ways."""
-    base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-    database = f"{base.rpartition('/')[0]}/{connection.settings_dict['NAME']}?{query}"
-    variables = {"DATABASE_URL": database, "MUNDAP_CACHE_CHECK_EVERY": "3"}
+    variables = {"DATABASE_URL": database_url(), "MUNDAP_CACHE_CHECK_EVERY": "3"}
     with RedisServer(tmp_path) as redis:
         node = Node(0, environment=variables | {"REDIS_URL": redis.url}, log=tmp_path / "node.log")
         node.launch()

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
+
+from tests import database
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "mundap.cli.main"]
@@ -33,14 +34,7 @@ subject: receipts MONTH
 @pytest.fixture(scope="session")
 def new_database() -> Callable[[str], str]:
     """Makes an empty database of a name on the test run's server; gives its address."""
-
-    def make(name: str, template: str = "template1") -> str:
-        url = os.environ["DATABASE_URL"]
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return url.replace("/mundap?", f"/{name}?")
-
-    return make
+    return database.new_database
 
 
 @pytest.fixture(scope="session")

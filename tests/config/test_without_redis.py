@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from django.db import connection
 from redis import Redis
 
 from mundap.accounts.models import Allowance, User
@@ -32,9 +31,7 @@ def server(request, django_db_setup, tmp_path_factory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp(request.param)
     with (
         FAULTS[request.param](folder) as url,
-        serving_process(
-            database=connection.settings_dict["NAME"], REDIS_URL=url, **RATES
-        ) as process,
+        serving_process(REDIS_URL=url, **RATES) as process,
     ):
         yield process.url
 
@@ -108,12 +105,9 @@ def test_it_says_so(shelf: Collection, alice_api: Api, http: httpx2.Client) -> N
 
 def test_limits_pause_with_redis_and_come_back_with_it(alice: User, tmp_path: Path) -> None:
     """And sessions outlive it, stopped or emptied."""
-    database = connection.settings_dict["NAME"]
     with (
         valkey(tmp_path) as redis,
-        serving_process(
-            database=database, REDIS_URL=redis.url, MUNDAP_THROTTLE_USER="3/day"
-        ) as process,
+        serving_process(REDIS_URL=redis.url, MUNDAP_THROTTLE_USER="3/day") as process,
         httpx2.Client(base_url=process.url, timeout=20) as http,
     ):
         session = sign_in(http, alice)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from django.db import connection
 
+from tests.database import database_url
 from tests.faults import roles, stored, talks, tampering
 from tests.faults.arena import Arena, running_arena
 from tests.faults.checker import Report, check, explain
@@ -94,7 +94,7 @@ async def _tried(folder: Path, people: People, *, variant: str = "", sign: str =
     arena = running_arena(
         folder,
         nodes=1,
-        environment={"DATABASE_URL": _database(), "BROKEN": variant},
+        environment={"DATABASE_URL": database_url(), "BROKEN": variant},
         application="tests.faults.broken:application" if variant else APPLICATION,
         chance=chance,
         log=folder / "node.log",
@@ -123,7 +123,7 @@ async def _go_through_it(arena: Arena, session: Session, token: str, sign: str) 
     end = time.monotonic() + (MOST_SECONDS if sign else SOUND_SECONDS)
     while time.monotonic() < end:
         await arena.redis.call(tampering.swap, world.chance)
-        await lose_a_commit(arena, chat, database=_database("postgres"), token=token)
+        await lose_a_commit(arena, chat, database=database_url(user="postgres"), token=token)
         await session.rename(chat)
         await session.read(chat)
         await asyncio.sleep(STEP_SECONDS)
@@ -168,7 +168,7 @@ async def _turn_tried(folder: Path, people: People, *, variant: str, stop_after:
     arena = running_arena(
         folder,
         nodes=2,
-        environment={"DATABASE_URL": _database(), "BROKEN": variant},
+        environment={"DATABASE_URL": database_url(), "BROKEN": variant},
         application="tests.faults.broken:application",
         chance=chance,
         log=folder / "node.log",
@@ -204,16 +204,10 @@ async def _turn_tried(folder: Path, people: People, *, variant: str, stop_after:
 
 def _judged(history: History, people: People) -> Report:
     names = {one["id"]: name for name, one in people.items()}
-    stored.record_stored(_database(), history, names=names)
+    stored.record_stored(database_url(), history, names=names)
     history.close()
     return check(read_history(history.path))
 
 
 def _session(world: World, people: People, name: str) -> Session:
     return Session(world, name=name, user=name, token=people[name]["token"])
-
-
-def _database(user: str = "mundap") -> str:
-    """Return the address of the tests' database."""
-    _base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-    return f"postgresql://{user}@/{connection.settings_dict['NAME']}?{query}"

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from tests.chats.server import Api
+from tests.database import database_url
 from tests.faults import roles, talks
 from tests.faults.arena import node_environment
 from tests.faults.checker import Report, explain
@@ -25,7 +26,7 @@ from tests.faults.history import History
 from tests.faults.paced_model import Manner, PacedModel, serving_model
 from tests.faults.people import make_people
 from tests.faults.reading import Reading
-from tests.nodes.judging import database, judge
+from tests.nodes.judging import judge
 from tests.nodes.nginx import Nginx, nginx
 from tests.nodes.processes import WebProcess
 from tests.pgbouncer import pgbouncer
@@ -64,7 +65,7 @@ def _trust(front: Nginx) -> ssl.SSLContext:
 def stage(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("nodes")
     with ExitStack() as stack:
-        direct = database()
+        direct = database_url()
         model = stack.enter_context(serving_model(PacedModel()))
         environment = node_environment(model) | {
             "DATABASE_URL": stack.enter_context(pgbouncer(direct)),

@@ -18,6 +18,7 @@ from kombu import Connection
 
 from mundap.cli import checks
 from mundap.config.redis_address import read_redis_address
+from tests.database import database_url
 from tests.faults import roles, talks
 from tests.faults.arena import node_environment
 from tests.faults.checker import Report, explain
@@ -27,7 +28,7 @@ from tests.faults.nodes import Node
 from tests.faults.paced_model import Manner, PacedModel, serving_model
 from tests.faults.people import make_people
 from tests.faults.reading import Reading
-from tests.nodes.judging import database, judge
+from tests.nodes.judging import judge
 from tests.nodes.redis_groups import Cluster, Group, Watched
 
 LONG_ANSWER = Manner(words=32, milliseconds=80)
@@ -46,7 +47,9 @@ def test_a_master_dies_in_mid_traffic(
         for name, value in group.environment.items():
             monkeypatch.setenv(name, value)
         assert not _doctors_problems()
-        environment = node_environment(address) | {"DATABASE_URL": database()} | group.environment
+        environment = (
+            node_environment(address) | {"DATABASE_URL": database_url()} | group.environment
+        )
         nodes = [Node(n, environment=environment, log=tmp_path / "node.log") for n in range(2)]
         try:
             for node in nodes:

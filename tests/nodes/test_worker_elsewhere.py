@@ -20,6 +20,7 @@ from redis.retry import Retry
 from mundap.embedded.valkey import program
 from tests.chats.server import wait_for
 from tests.cli.conftest import COMMAND, HANDBOOK
+from tests.database import new_database
 from tests.nodes.machine import Machine, another_machine
 from tests.pgbouncer import pgbouncer
 
@@ -39,7 +40,7 @@ WORKERS = "SELECT name FROM library_worker"
 
 def test_it_migrates_reads_and_indexes_also_when_redis_was_away(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(HANDBOOK, encoding="utf-8")
-    direct = _new_database("elsewhere")
+    direct = new_database("elsewhere")
     with (
         another_machine() as machine,
         _Valkey(tmp_path, machine) as valkey,
@@ -116,11 +117,3 @@ def _is_waited_for(url: str) -> bool:
             return any(each["cmd"] == "brpop" for each in client.client_list())
     except redis.RedisError:
         return False
-
-
-def _new_database(name: str) -> str:
-    """Make an empty database on the tests' server; return its address."""
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return url.replace("/mundap?", f"/{name}?")

@@ -18,7 +18,6 @@ import httpx2
 import pytest
 import yaml
 from django.core.management import call_command
-from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from mundap.accounts.models import User
@@ -28,6 +27,7 @@ from mundap.library.services import Label, make_reference
 from mundap.retrieval.indexing import index_lexical
 from tests.chats.server import serving_process, wait_for
 from tests.cli.conftest import COMMAND
+from tests.database import database_url
 from tests.pages import add_cache_page
 from tests.scripted_model import ScriptedModel
 from tests.web.otlp import Traces, receiving
@@ -117,7 +117,6 @@ def _spend(model: ScriptedModel, folder: Path) -> Day:
             logs["worker"].open("wb") as worker_log,
             _worker(worker_log, variables | {"MUNDAP_LOG_LEVEL": "INFO"}),
             serving_process(
-                database=str(connection.settings_dict["NAME"]),
                 log=server_log,
                 MUNDAP_LOG_LEVEL="DEBUG",
                 MUNDAP_TRUSTED_PROXIES="1",
@@ -213,11 +212,9 @@ def _go_wrong(http: httpx2.Client, model: ScriptedModel, headers: dict[str, str]
 
 @contextmanager
 def _worker(log: Any, variables: dict[str, str]) -> Iterator[None]:
-    base, _mark, query = os.environ["DATABASE_URL"].partition("?")
-    database = f"{base.rpartition('/')[0]}/{connection.settings_dict['NAME']}?{query}"
     with subprocess.Popen(
         [*COMMAND, "worker", "--processes", "1"],
-        env=os.environ | variables | {"DATABASE_URL": database},
+        env=os.environ | variables | {"DATABASE_URL": database_url()},
         stderr=log,
         start_new_session=True,
     ) as process:
