@@ -24,6 +24,11 @@ DROP = """([name, content]) => {
         new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
 }"""
 
+LINK_COLORS = """(link) => {
+    document.querySelector(".paginator").insertAdjacentHTML("beforeend", '<a href="?p=2">2</a>');
+    return getComputedStyle(document.querySelector(link)).color;
+}"""
+
 
 def lose(*, at: int) -> Callable[[Route], None]:
     """Return what lets the request with this number get lost on its way."""
@@ -119,6 +124,9 @@ def test_staff_add_a_source_and_watch_it(
     page.goto(f"{watched.server}/admin/auth/group/add/")
     page.locator("#id_name").fill("Class 3")
     page.locator("[name=_save]").click()
+    expect(page.locator(".paginator")).to_be_visible()
+    # The numbers of a long list's pages are seen, as other links are.
+    assert page.evaluate(LINK_COLORS, ".trail a") == page.evaluate(LINK_COLORS, ".paginator a")
     page.goto(f"{watched.server}/add/source/")
     page.locator("#source").fill(f"dir:{tmp_path}")
     expect(page.locator("#kinds > div:visible")).to_have_count(1)
