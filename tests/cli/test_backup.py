@@ -166,8 +166,7 @@ def test_a_newer_one_is_refused(made: tuple[Path, dict, str], tmp_path: Path) ->
 
 def test_the_oldest_of_a_folder_are_deleted(tmp_path: Path) -> None:
     names = [f"mundap-2026010{day}T000000Z.zip" for day in range(1, 6)]
-    with suppress(RuntimeError), new_archive(tmp_path / names[0]) as (writer, draft):
-        writer.close({})
+    with suppress(RuntimeError), new_archive(tmp_path / names[0]) as (_writer, draft):
         killed, running = (tmp_path / f"{draft.name[: -len('.part')]}{each}.part" for each in "ab")
         raise RuntimeError
     for name in (*names, "mundap.zip", "other.txt", killed, running):

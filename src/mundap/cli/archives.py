@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import zstandard
 
@@ -36,6 +36,12 @@ class ArchiveWriter:
         self._file = file
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._members: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()  # also one that is given up, which would complain of it later
 
     def add(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write a member as it comes."""
@@ -66,7 +72,8 @@ def new_archive(path: Path) -> Iterator[tuple[ArchiveWriter, Path]]:
     try:
         draft.chmod(_MODE)
         with os.fdopen(handle, "wb") as file:
-            yield ArchiveWriter(file), draft
+            with ArchiveWriter(file) as writer:
+                yield writer, draft
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)
