@@ -81,6 +81,7 @@ class Tab:
         self.name = uuid4().hex
         self._node = node
         node.tell("open", tab=self.name, token=token, **properties)
+        wait_for(lambda: self.tell("look")["buttons"])
 
     def tell(self, command: str, **how: str) -> Any:
         return self._node.tell(command, tab=self.name, **how)

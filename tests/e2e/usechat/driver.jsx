@@ -79,7 +79,10 @@ function Follower({ id, api, headers }) {
 }
 
 const textIn = (node) => node.children.map((one) => one.children ? textIn(one) : one).join("");
-const find = (tab, type) => tabs.get(tab).page.root.findAllByType(type);
+const find = (tab, type) => {
+  const { page } = tabs.get(tab);
+  return page.toJSON() ? page.root.findAllByType(type) : []; // React draws in its own time
+};
 const one = (tab, type) => find(tab, type)[0];
 
 const commands = {
