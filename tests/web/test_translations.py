@@ -62,8 +62,9 @@ def marked_texts() -> frozenset[str]:
     texts: set[str] = set()
     for path in SOURCE.rglob("*.py"):
         texts |= texts_of(path.read_text(encoding="utf-8"))
-    for path in SOURCE.rglob("templates/**/*.html"):
-        texts |= texts_of_template(path)
+    for kind in ("html", "txt"):
+        for path in SOURCE.rglob(f"templates/**/*.{kind}"):
+            texts |= texts_of_template(path)
     return frozenset(texts)
 
 
