@@ -16,7 +16,7 @@ from mundap.library.models import Collection, Run
 from mundap.library.services import Label
 
 pytestmark = pytest.mark.django_db
-SOURCE = "dir:/srv/docs"
+SOURCE = "git:https://example.org/docs.git"
 
 
 @pytest.fixture
@@ -62,14 +62,34 @@ def test_staff_add_a_source_and_it_waits_to_be_read(staff_client: Client, alice_
 @pytest.mark.parametrize(
     ("source", "slug"),
     [
-        ("dir:/srv/My Handbook.zip", "my-handbook"),
-        ("dir:/srv/docs#en", "docs"),
         ("git:https://example.org/team/Guide.git@main#docs", "main"),
         ("site:https://docs.example.org/", "docs-example-org"),
     ],
 )
 def test_a_source_without_a_name_gets_one(staff_client: Client, source: str, slug: str) -> None:
     assert add(staff_client, source=source)["slug"] == slug
+
+
+@pytest.mark.parametrize(
+    ("source", "slug"),
+    [("dir:/srv/My Handbook.zip", "my-handbook"), ("dir:/srv/docs#en", "docs")],
+)
+def test_files_of_the_machine_are_its_administrators(
+    staff_client: Client, client: Client, source: str, slug: str
+) -> None:
+    status, error = send(staff_client, "post", "", source=f" {source}")
+    assert (status, error["error"]["code"]) == (403, "not_allowed")
+    client.force_login(User.objects.create_superuser("root@example.org"))
+    assert add(client, source=source)["slug"] == slug
+
+
+def test_what_somebody_uploaded_is_no_source_for_others(
+    client: Client, staff_client: Client, hers: Collection
+) -> None:
+    client.force_login(User.objects.create_superuser("root@example.org"))
+    for anybody in (client, staff_client):
+        status, error = send(anybody, "post", "", source=f"upload:{hers.pk}")
+        assert (status, list(error["error"]["fields"])) == (400, ["source"])
 
 
 def test_versions_stand_side_by_side(staff_client: Client, alice_client: Client) -> None:

@@ -23,7 +23,7 @@ from mundap.errors import InvalidInput, MundapError, NotAllowed
 from mundap.library import services, uploads
 from mundap.library.collections_api import ChangeSerializer, NewCollectionSerializer
 from mundap.library.deleting import delete_collection
-from mundap.library.kinds import source_kinds
+from mundap.library.kinds import source_kinds_for
 from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.pages import show_collection
 from mundap.library.runs import cancel_run, request_run, retry_failed
@@ -60,7 +60,7 @@ def add_source(request: HttpRequest) -> HttpResponse:
             error = _told(exc)
         else:
             return redirect("library:collection", made.slug)
-    context = _choices(user) | {"kinds": source_kinds(), "official": OFFICIAL_DOCS}
+    context = _choices(user) | {"kinds": source_kinds_for(user), "official": OFFICIAL_DOCS}
     return _form(request, "library/add_source.html", context, error)
 
 

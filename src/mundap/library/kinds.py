@@ -11,7 +11,9 @@ from pkgutil import iter_modules
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from mundap.accounts.models import User
 from mundap.library import sources
+from mundap.library.sources import folder
 from mundap.library.uploads import SCHEME as UPLOAD
 
 # Marked for translation here; a kind that is not among them is told of in English.
@@ -54,8 +56,8 @@ def _said() -> tuple[SourceKind, ...]:
     return tuple(found)
 
 
-def source_kinds() -> list[SourceKind]:
-    """Return the kinds that staff may name, in the reader's language."""
+def source_kinds_for(user: User) -> list[SourceKind]:
+    """Return the kinds that they may name, who are staff, in their language."""
     return [
         SourceKind(
             kind.scheme,
@@ -63,4 +65,5 @@ def source_kinds() -> list[SourceKind]:
             _(kind.about) if kind.about in _TRANSLATED else kind.about,
         )
         for kind in _said()
+        if kind.scheme != folder.SCHEME or user.is_superuser
     ]

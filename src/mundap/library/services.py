@@ -21,7 +21,7 @@ from mundap.errors import Conflict, InvalidInput, NotAllowed
 from mundap.library.models import OFFICIAL_DOCS, Collection, Run
 from mundap.library.runs import request_run
 from mundap.library.shelving import RECORDED, put_on_shelf, record_change
-from mundap.library.sources import is_source_name
+from mundap.library.sources import folder, is_source_name, upload
 from mundap.library.sources.known import find_known
 
 REFERENCES = "REFERENCES"  # the category of what people upload, unless they say another
@@ -48,18 +48,10 @@ class Label:
 def add_source(user: User, source: str, label: Label) -> tuple[Collection, Run]:
     """Return a new collection of the source, and the run that is going to read it.
 
-    Raises NotAllowed for who is not staff, InvalidInput for what names no source, Conflict for a name that is taken.
+    Raises NotAllowed for who may not, InvalidInput for what names no source, Conflict for a name that is taken.
     """
-    if not user.is_staff:
-        raise NotAllowed(_("Only staff may add a source. You can upload files."))
     source = source.strip()
-    if not is_source_name(source):
-        raise InvalidInput(
-            _("This does not name a source."),
-            fields={
-                "source": _("Begin with one of the known kinds, as in pypi:django==5.2.19#docs.")
-            },
-        )
+    _check_may_name(user, source)
     guess = _guess(source)
     family = label.family or label.slug or guess.slug
     versioned = "-".join(filter(None, [family, _as_slug(guess.version)]))
@@ -85,6 +77,25 @@ def add_source(user: User, source: str, label: Label) -> tuple[Collection, Run]:
     with transaction.atomic():
         put_on_shelf(collection, is_numbered=label.title_no is not None)
         return collection, request_run(collection, trigger=Run.Trigger.PERSON, user=user)
+
+
+def _check_may_name(user: User, source: str) -> None:
+    """Raise NotAllowed or InvalidInput unless it is a source that the user may name.
+
+    What people have uploaded is no source for others, and what is on the machine is its administrators'.
+    """
+    if not user.is_staff:
+        raise NotAllowed(_("Only staff may add a source. You can upload files."))
+    scheme = source.partition(":")[0]
+    if not is_source_name(source) or scheme == upload.SCHEME:
+        raise InvalidInput(
+            _("This does not name a source."),
+            fields={
+                "source": _("Begin with one of the known kinds, as in pypi:django==5.2.19#docs.")
+            },
+        )
+    if scheme == folder.SCHEME and not user.is_superuser:
+        raise NotAllowed(_("Only administrators may have files of this machine read."))
 
 
 def make_reference(user: User, label: Label) -> Collection:
