@@ -212,6 +212,8 @@ def test_a_class_is_put_into_a_group(
         "",
         "nobody",
         "a@b",
+        "alice@example.org\nbob.example.org",
+        f"a@{'b.' * 130}example.org",
         " ".join(f"{n}@example.org" for n in range(501)),
         "\x00@x.org",
     ):

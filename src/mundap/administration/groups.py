@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Lower
 from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
@@ -29,6 +29,7 @@ from mundap.errors import InvalidInput
 
 _MEMBERS_AT_ONCE = 100
 _ADDRESSES_AT_ONCE = 500
+_ADDRESS_MAX_CHARACTERS = 254  # as in the column
 
 
 class PeopleForm(forms.Form):
@@ -40,7 +41,6 @@ class PeopleForm(forms.Form):
             "One a line, or with commas between them, as from a list of a class."
         ),
         widget=forms.Textarea(attrs={"rows": 5}),
-        strip=True,
     )
     with_accounts = forms.BooleanField(
         label=gettext_lazy("Make an account for who has none"),
@@ -55,16 +55,17 @@ class PeopleForm(forms.Form):
 
     def clean_addresses(self) -> list[str]:
         """Return the addresses in small letters, each once. Raises ValidationError for what is none, and too many."""
-        words = self.cleaned_data["addresses"].replace(",", " ").replace(";", " ").lower().split()
-        addresses = list(dict.fromkeys(word.strip("<>") for word in words if "@" in word))
-        if not addresses:
-            raise ValidationError(_("There is no e-mail address in it."))
+        text = self.cleaned_data["addresses"].replace(",", " ").replace(";", " ").lower()
+        # Names may stand beside them, but a line without one is somebody who would be missing.
+        without = [line for line in text.splitlines() if line.strip() and "@" not in line]
+        words = (word.strip("<>") for word in text.split() if "@" in word)
+        addresses = list(dict.fromkeys([*without, *words]))
         if len(addresses) > _ADDRESSES_AT_ONCE:
             said = _("At most %(most)s addresses at once.")
             raise ValidationError(said % {"most": _ADDRESSES_AT_ONCE})
         for address in addresses:
             try:
-                validate_email(address)
+                forms.EmailField(max_length=_ADDRESS_MAX_CHARACTERS).clean(address)
             except ValidationError as exc:
                 said = _("This is no e-mail address: %(text)s")
                 raise ValidationError(said % {"text": address}) from exc
@@ -180,11 +181,12 @@ class GroupAdmin(Listed):
         by_address = User.objects.annotate(address=Lower("email")).filter(address__in=addresses)
         people = {user.email.lower(): user for user in by_address}
         unknown = [address for address in addresses if address not in people]
-        if form.cleaned_data.get("with_accounts"):
-            people |= {address: make_user(address, password=None) for address in unknown}
-            unknown = []
-        for user in people.values():
-            self._change(group, user, is_in=True)
+        with transaction.atomic():
+            if form.cleaned_data.get("with_accounts"):
+                people |= {address: make_user(address, password=None) for address in unknown}
+                unknown = []
+            for user in people.values():
+                self._change(group, user, is_in=True)
         if unknown:
             form.data = {**form.data, "addresses": "\n".join(unknown)}
             form.add_error("addresses", _("Nobody has an account with these addresses."))
