@@ -59,6 +59,8 @@ ANSWER = (
 INGEST_OPTIONS = ["--slug", "tea", "--title", "Tea", "--base-url", "https://docs.example.org/"]
 MUNDAP = [sys.executable, "-m", "mundap.cli.main"]
 START_SECONDS = 90
+WAIT_MS = 30_000  # at most, also on a busy machine
+expect.set_options(timeout=WAIT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -221,7 +223,7 @@ class Watched:
     def open(self) -> Page:
         """Return a new tab, which is watched as well."""
         page = self.context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(WAIT_MS)
         page.on("console", lambda message: self._complain(message.type, message.text))
         page.on("pageerror", lambda error: self._complain("error", str(error)))
         page.on("dialog", lambda dialog: self._complain("error", f"dialog {dialog.message}"))
