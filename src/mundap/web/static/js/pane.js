@@ -179,8 +179,10 @@ function close() {
   before.length = 0;
   watcher?.destroy();
   mark(null);
-  returnTo?.focus({ preventScroll: true });
-  returnTo?.scrollIntoView({ block: "nearest" });
+  // What stands above the conversation is drawn anew when the title has come.
+  const back = returnTo?.isConnected ? returnTo : [...document.links].find((link) => link.href === returnTo?.href);
+  back?.focus({ preventScroll: true });
+  back?.scrollIntoView({ block: "nearest" });
 }
 
 /** A phone's own way back goes back in the sheet, or closes it; not the chat. */
