@@ -26,10 +26,11 @@ up: $(VENV)/.installed  ## Start everything and serve on http://127.0.0.1:8000 u
 	$(BIN)/mundap up --port $(PORT)
 
 test: $(VENV)/.installed-dev  ## Run all tests that need neither a browser nor Node
-	@.ci/beside test-faults test-rest
+	@.ci/beside "test-faults $(BESIDE)" test-rest
 	@echo "Left out: the tests with a browser and with the AI SDK (make e2e), and those with nginx and PgBouncer (make nodes)"
 
-# They mostly wait, so they run beside the others; by themselves, as no other server may reap what the broken ones leave.
+# They mostly wait, so they run beside the others, and BESIDE after them; by themselves, as no other server may reap what
+# the broken ones leave.
 test-faults:
 	$(BIN)/python -m pytest -m "not e2e" tests/faults
 
