@@ -35,7 +35,7 @@ test-faults:
 	$(BIN)/python -m pytest -m "not e2e" tests/faults
 
 test-rest:
-	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest -m "not e2e and not nodes" -n 3 --dist loadfile --ignore tests/faults
 
 e2e: $(VENV)/.installed-dev  ## Run the tests with a browser (Chromium must be installed) and with the AI SDK (Node 20 or newer)
 	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile tests/e2e
