@@ -19,6 +19,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ class PacedModel(ScriptedModel):
 
     tokens_per_second = 0.0
 
-    async def _hold(self, reply: Reply, sent: int) -> None:
+    async def _hold(self, reply: Reply, gate: threading.Event, sent: int) -> None:
         if self.tokens_per_second:
             await asyncio.sleep(
                 max(0.0, self._begun + sent / self.tokens_per_second - time.monotonic())

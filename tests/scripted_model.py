@@ -202,12 +202,16 @@ class ScriptedModel:
             return StreamingResponse(
                 self._stream(reply, gate, shared, usage), media_type="text/event-stream"
             )
-        await _hold(reply, gate, len(reply.tokens))
+        await self._hold(reply, gate, len(reply.tokens))
         message = {"role": "assistant", "content": "".join(reply.tokens)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return JSONResponse(
             {**shared, "object": "chat.completion", "choices": [choice], "usage": usage}
         )
+
+    async def _hold(self, reply: Reply, gate: threading.Event, sent: int) -> None:
+        if reply.hold_after is not None and sent >= reply.hold_after:
+            await asyncio.to_thread(gate.wait)
 
     async def _stream(
         self, reply: Reply, gate: threading.Event, shared: dict[str, Any], usage: dict[str, int]
@@ -222,11 +226,11 @@ class ScriptedModel:
 
         yield event({"role": "assistant", "content": ""})
         for sent, token in enumerate(reply.tokens):
-            await _hold(reply, gate, sent)
+            await self._hold(reply, gate, sent)
             if reply.cut_after is not None and sent >= reply.cut_after:
                 raise ConnectionAbortedError("scripted cut")
             yield event({"content": token})
-        await _hold(reply, gate, len(reply.tokens))
+        await self._hold(reply, gate, len(reply.tokens))
         if reply.then_raw is not None:
             yield reply.then_raw
             return
@@ -276,8 +280,3 @@ class ScriptedModel:
             yield b" "
             await asyncio.sleep(0.05)
         yield body
-
-
-async def _hold(reply: Reply, gate: threading.Event, sent: int) -> None:
-    if reply.hold_after is not None and sent >= reply.hold_after:
-        await asyncio.to_thread(gate.wait)
