@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.e2e.conftest import MUNDAP, PASSWORD, Watched, ask, script
 from tests.e2e.page_names import ADMINISTRATION, SIGNED_IN, SIGNED_OUT
@@ -41,6 +41,7 @@ ENGLISH = """() => {
     return found;
 }"""
 ADMIN = "reader@example.org"
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def reader(
+def _reader(
     browser: Browser, server: str, e2e_model: ScriptedModel, _environment: dict[str, str]
 ) -> Iterator[Watched]:
     """Staff with a chat whose question has two versions, one of them with an answer that has everything in it."""
@@ -69,9 +70,7 @@ def reader(
         timeout=60,
     )
     # Without motion: what fades in has another contrast on the way.
-    context = browser.new_context(
-        locale="en-US", viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
-    )
+    context = browser.new_context(locale="en-US", viewport=DESK, reduced_motion="reduce")
     watched = Watched(context, server)
     page = watched.page
     page.goto(f"{server}/accounts/login/")
@@ -88,17 +87,26 @@ def reader(
     context.close()
 
 
+@pytest.fixture
+def reader(_reader: Watched) -> Watched:
+    """The same one each time, in English at a desk, whatever a test before has chosen."""
+    english = {"name": "django_language", "value": "en", "url": _reader.server}
+    _reader.context.add_cookies([english])
+    _reader.page.set_viewport_size(DESK)
+    return _reader
+
+
 @pytest.fixture(scope="module")
-def addresses(reader: Watched) -> dict[str, str]:
+def addresses(_reader: Watched) -> dict[str, str]:
     """What stands for the names in the addresses."""
-    page = reader.page
+    page = _reader.page
     chat = page.url.rstrip("/").rpartition("/")[2]
-    found = page.request.get(f"{reader.server}/api/v1/chats/{chat}/").json()
+    found = page.request.get(f"{_reader.server}/api/v1/chats/{chat}/").json()
     answer = found["messages"][1]
-    page.goto(f"{reader.server}/chats/{chat}/manage/")
+    page.goto(f"{_reader.server}/chats/{chat}/manage/")
     page.get_by_role("button", name="Share a copy by a link").click()
-    shared = page.locator("input.link").input_value().removeprefix(reader.server)
-    page.goto(f"{reader.server}/shelf/tea/")
+    shared = page.locator("input.link").input_value().removeprefix(_reader.server)
+    page.goto(f"{_reader.server}/shelf/tea/")
     links = {part: page.locator(f"[data-part={part}] tbody a") for part in ("documents", "runs")}
     return {
         "chat": chat,
